@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import RepositoryRefused
+from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
 from .bundle import BundleFile, create_bundle
@@ -85,6 +85,7 @@ def outgoing(
         GitFailed: a file cannot be read, or changes meanwhile.
     """
     require_decided(decision)
+    _require_absolute(directory)
     repository = store.repository
     found = survey(repository, history=history)
     _require_possible(found, decision, history=history)
@@ -108,6 +109,14 @@ def outgoing(
             sent = sent.after_pull(before.pulled, before.imported)
         stage.end_history_at(sent.boundary)
         yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have))
+
+
+def _require_absolute(directory: str) -> None:
+    if not directory.startswith("/") or not directory.isprintable():
+        raise InvalidInput(
+            f"{shown(directory)!r} is not an absolute path of the sandbox",
+            advice="Name a directory such as /sandbox/project.",
+        )
 
 
 def _require_possible(found: Survey, decision: Decision, *, history: bool) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .store import Sent, Stage, Store
 
 _MIB = 1024 * 1024
+_MAX_CHANGES = 64 * _MIB  # bytes of the list of all changes
 _PACK = PackLimits(objects=500_000, total=1024 * _MIB, largest=100 * _MIB)
 
 
@@ -146,11 +147,11 @@ def check(work: CheckedWork, limits: Limits, object_format: str) -> None:
 
 def _check_names(trees: Trees, base: str, roots: Iterable[str]) -> None:
     """Check the names in all directories that were not sent."""
-    sent = _trees_below(trees, base)
+    sent = _trees_below(trees, [base])
     known_twins = {
         pair for each in sent for pair in path_rules.twins(e.name for e in trees.entries(each))
     }
-    new = {tree for root in roots for tree in _trees_below(trees, root)} - sent
+    new = _trees_below(trees, roots) - sent
     known_names = {entry.name for each in sent for entry in trees.entries(each)}
     modes = MODES | {entry.mode for each in sent for entry in trees.entries(each)}
     for entries in map(trees.entries, new):
@@ -165,9 +166,9 @@ def _check_names(trees: Trees, base: str, roots: Iterable[str]) -> None:
                 raise _unsafe(second, f"is one file with {shown(first)} on some file systems")
 
 
-def _trees_below(trees: Trees, root: str) -> set[str]:
-    found = {root}
-    pending = [root]
+def _trees_below(trees: Trees, roots: Iterable[str]) -> set[str]:
+    found = set(roots)
+    pending = list(found)
     while pending:
         for entry in trees.entries(pending.pop()):
             if entry.mode == TREE and entry.object_id not in found:
@@ -222,6 +223,7 @@ def _changes(work: CheckedWork) -> Iterable[Change]:
     output = work.stage.git.run(
         *("diff-tree", "--stdin", "-r", "-m", "-z", "--root", "--no-renames", "--no-ext-diff"),
         stdin="".join(f"{each}\n" for each in work.commits).encode(),
+        max_output=_MAX_CHANGES,
     )
     commit = ""
     words = iter(decode(output).split("\0"))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NONE = "-"  # an argument of a script that stands for nothing
 
+# `worktree` makes a tree of the files with a copy of the index, which keeps its time: git reads a
+# file again that is not older than the index.
 _PRELUDE = r"""
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES;
 LC_ALL=C; GIT_TERMINAL_PROMPT=0; export LC_ALL GIT_TERMINAL_PROMPT; tmp=;
@@ -49,6 +51,20 @@ ours() { [ -e .git ] && [ -n "$(g config --local --get remote-sandbox.version 2>
 dirty() { [ -n "$(g status --porcelain --ignore-submodules=all 2>/dev/null | head -n 1)" ]; };
 command -v git >/dev/null 2>&1 || fail no-git;
 v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
+worktree() {
+  index=$(g rev-parse --git-path index) && tmp=$(mktemp -d) || return;
+  GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; n=0;
+  until err=$(stage 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail busy "$err"; done;
+  tree=$(g write-tree 2>"$tmp/err") || fail tree "$(cat "$tmp/err")";
+  unset GIT_INDEX_FILE;
+};
+stage() {
+  rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index" || return;
+  g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
+  LC_ALL=C sed -z -n "/[^/]$/p" "$tmp/others" >"$tmp/files" || return;
+  g update-index --add -z --stdin <"$tmp/files";
+};
+treeof() { g rev-parse -q --verify "$1^{tree}"; };
 [ "${v%%.*}" -gt 2 ] 2>/dev/null
 || { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
 dir=$1; shift;
@@ -75,6 +91,7 @@ bundle=$1; sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7;
 [ -f "$bundle" ] || fail no-bundle;
 [ "$(h "$bundle")" = "$sha" ] || fail differs;
 mkdir -p "$dir" 2>/dev/null; cd "$dir" 2>/dev/null || fail directory "it cannot be made";
+if [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)" ]; then rm -rf .git; fi;
 if [ -z "$(ls -A)" ]; then
   if [ "$format" = sha1 ]; then err=$(g init -q --template= . 2>&1);
   else err=$(g init -q --template= --object-format="$format" . 2>&1); fi
@@ -92,8 +109,20 @@ else
   trust; ours || fail occupied;
   if [ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ]; then
     head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
-    case " $known " in *" ${head:-none} "*) ;; *) fail has-commits "$head";; esac;
-    ! dirty || fail has-changes;
+    is=; same=;
+    for each in $known; do
+      [ "$each" != - ] && [ -n "$(id "$each")" ] || continue;
+      if g merge-base --is-ancestor "${head:-none}" "$each" 2>/dev/null; then is=1; fi;
+    done;
+    [ -n "$is" ] || fail has-commits "$head";
+    if dirty; then
+      worktree || fail directory "no temporary directory";
+      for each in $known; do
+        if [ "$(treeof "$each")" = "$tree" ]; then same=1; fi;
+      done;
+      [ -n "$same" ] || fail has-changes;
+      g read-tree "$tree" || fail checkout "the index cannot be written";
+    fi;
   fi;
 fi;
 g config remote-sandbox.receiving "$commit" || fail directory "it cannot be written";
@@ -107,7 +136,6 @@ g config --unset remote-sandbox.receiving;
 rm -f "$bundle";
 answer received ",\"head\":\"$(id HEAD)\",\"keeps_modes\":$(g config --bool core.fileMode)";
 """
-# The index keeps its time: git reads a file again that is not older than the index.
 # A commit that was exported before stays an ancestor, so that the branch here goes forward.
 _EXPORT = r"""
 out=$1; commit=$2; previous=$3; haves=$4; message=$5; joining=$6; tip=;
@@ -115,20 +143,7 @@ cd "$dir" 2>/dev/null || fail directory "it is gone";
 trust; ours || fail occupied;
 [ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ] || fail receiving;
 head=$(id HEAD); [ -n "$head" ] || fail no-commit;
-tmp=$(mktemp -d) || fail directory "no temporary directory";
-index=$(g rev-parse --git-path index); n=0; err=;
-all() {
-  rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index" || return;
-  g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
-  LC_ALL=C sed -z -n "/[^/]$/p" "$tmp/others" >"$tmp/files" || return;
-  g update-index --add -z --stdin <"$tmp/files";
-};
-top=$(g rev-parse --show-toplevel) && cd "$top" || fail directory "it has no working tree";
-GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE;
-until err=$(all 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail busy "$err"; done;
-tree=$(g write-tree 2>"$tmp/err") || fail tree "$(cat "$tmp/err")";
-unset GIT_INDEX_FILE;
-treeof() { g rev-parse -q --verify "$1^{tree}"; };
+worktree || fail directory "no temporary directory";
 make() { g commit-tree "$tree" "$@" -m "$message" 2>"$tmp/err"; };
 left=false; [ "$tree" = "$(treeof "$head")" ] || left=true;
 if [ "$previous" != - ] && [ -n "$(id "$previous")" ]; then
@@ -207,7 +222,8 @@ def receive(
 ) -> str:
     """Return the command that unpacks a bundle and checks it out.
 
-    A repository that has commits other than `known`, or changes, is left as it is.
+    A repository that has commits or changes that are not in `known`, is left as it is: nothing is
+    lost that did not come back.
     """
     return _command(
         _RECEIVE,

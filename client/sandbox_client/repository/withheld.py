@@ -50,7 +50,7 @@ def _restored(work: CheckedWork, commit: str, made: dict[str, str]) -> str:
         if is_dropped:
             continue
         if name == b"parent":
-            lines.append(b"parent " + made[value.decode()].encode())
+            lines.append(b"parent " + made.get(decode(value), decode(value)).encode())
         else:
             lines.append(line)
     raw = b"\n".join(lines) + b"\n\n" + message

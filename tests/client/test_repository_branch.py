@@ -1,0 +1,223 @@
+"""The branch that work becomes, and its changes in the working tree."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
+from sandbox_client.repository.branch import import_work, read_patch
+from sandbox_client.repository.git import Finished, Git
+
+from tests.client.repository_stub import (
+    Exchange,
+    commit_all,
+    fingerprint,
+    git,
+    make_repository,
+    write,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_client.repository.quarantine import CheckedWork
+
+BRANCH = "sandbox/box"
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Exchange:
+    """Return a repository that was sent, with one commit of the agent."""
+    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n", "d/b.txt": "x\n"})
+    (tmp_path / "sandbox").mkdir()
+    made = Exchange(top, tmp_path / "sandbox" / "box")
+    made.push()
+    write(made.box, {"a.txt": "better\n"})
+    commit_all(made.box)
+    return made
+
+
+def refused(exchange: Exchange, branch: str = "") -> str:
+    before = fingerprint(exchange.top)
+    with pytest.raises(RepositoryRefused) as caught:
+        exchange.pull(branch)
+    assert fingerprint(exchange.top) == before
+    return caught.value.message
+
+
+def test_another_branch(exchange: Exchange) -> None:
+    imported, _ = exchange.pull("topic/x")
+
+    assert git(exchange.top, "rev-parse", "topic/x") == imported.new
+    assert git(exchange.top, "branch", "--list", BRANCH) == ""
+
+
+@pytest.mark.parametrize("name", ["", "a..b", "-d", "a b", "HEAD", "a.lock", "../x", "a\n"])
+def test_a_name_that_no_branch_can_have(exchange: Exchange, name: str) -> None:
+    with exchange.checked() as work, pytest.raises(InvalidInput, match="name of a branch"):
+        import_work(exchange.repository, work, name)
+
+
+def test_the_branch_that_is_checked_out(exchange: Exchange) -> None:
+    assert "'main' is checked out" in refused(exchange, "main")
+
+
+def test_a_branch_that_is_checked_out_in_a_worktree(exchange: Exchange) -> None:
+    git(exchange.top, "worktree", "add", "-q", "-b", BRANCH, str(exchange.top.parent / "other"))
+
+    assert "is checked out in" in refused(exchange)
+
+
+def test_a_branch_without_a_commit_that_is_checked_out(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "repository")
+    write(top, {"a.txt": "x\n"})
+    (tmp_path / "sandbox").mkdir()
+    exchange = Exchange(top, tmp_path / "sandbox" / "box")
+    exchange.push()
+    write(exchange.box, {"a.txt": "y\n"})
+
+    assert "'main' is checked out" in refused(exchange, "main")
+
+
+def test_a_branch_that_diverged(exchange: Exchange) -> None:
+    exchange.pull()
+    git(exchange.top, "checkout", "-q", BRANCH)
+    write(exchange.top, {"mine.txt": "x\n"})
+    commit_all(exchange.top, "Mine")
+    git(exchange.top, "checkout", "-q", "main")
+    write(exchange.box, {"a.txt": "best\n"})
+
+    assert "has commits that the work in the sandbox does not have" in refused(exchange)
+
+
+def test_a_branch_that_is_a_symbolic_ref(exchange: Exchange) -> None:
+    git(exchange.top, "branch", "other")
+    git(exchange.top, "symbolic-ref", f"refs/heads/{BRANCH}", "refs/heads/other")
+
+    assert "is a symbolic ref" in refused(exchange)
+
+
+def test_a_branch_whose_name_begins_with_another(exchange: Exchange) -> None:
+    git(exchange.top, "branch", "sandbox")
+
+    with pytest.raises(GitFailed, match="cannot be written"):
+        exchange.pull()
+
+
+def test_two_pulls_at_once_make_one_branch(exchange: Exchange) -> None:
+    with exchange.checked() as first, exchange.checked() as second:
+        one = import_work(exchange.repository, first, BRANCH)
+        two = import_work(exchange.repository, second, BRANCH)
+
+    assert (one.new, two.old, two.is_changed) == (two.new, one.new, False)
+
+
+def test_pulls_in_parallel(exchange: Exchange) -> None:
+    def do_import(work: CheckedWork) -> str:
+        return import_work(exchange.repository, work, BRANCH).new
+
+    with exchange.checked() as one, exchange.checked() as two, ThreadPoolExecutor(2) as pool:
+        tips = set(pool.map(do_import, [one, two]))
+
+    assert tips == {git(exchange.top, "rev-parse", BRANCH)}
+
+
+def test_a_branch_that_changes_during_a_pull(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = git(exchange.top, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Other")
+
+    with exchange.checked() as work:
+        repository = exchange.repository
+        real = Git.ask
+
+        def ask(self: Git, *words: str, **rest: Any) -> Finished:
+            if words[0] == "update-ref":
+                git(exchange.top, "update-ref", f"refs/heads/{BRANCH}", other)
+            return real(self, *words, **rest)
+
+        monkeypatch.setattr(Git, "ask", ask)
+        with pytest.raises(RepositoryRefused, match="changed by another program"):
+            import_work(repository, work, BRANCH)
+        monkeypatch.undo()
+
+    assert git(exchange.top, "rev-parse", BRANCH) == other
+
+
+def test_a_patch_of_the_work(exchange: Exchange) -> None:
+    with exchange.checked() as work:
+        patch = read_patch(work).decode()
+
+    assert "-one\n+better\n" in patch
+
+
+def test_a_binary_file_has_no_lines(exchange: Exchange) -> None:
+    write(exchange.box, {"x.bin": b"\0\1\2"})
+
+    _, summary = exchange.pull()
+
+    row = next(each for each in summary.files if each.path == "x.bin")
+    assert (row.added, row.deleted) == (None, None)
+    assert (summary.added, summary.deleted) == (1, 1)
+
+
+def test_the_work_in_a_clean_working_tree(exchange: Exchange) -> None:
+    write(exchange.box, {"new.bin": b"\0\xff", "d/c.txt": "x\n"})
+    (exchange.box / "d" / "b.txt").unlink()
+
+    exchange.apply()
+
+    assert (exchange.top / "a.txt").read_text() == "better\n"
+    assert (exchange.top / "new.bin").read_bytes() == b"\0\xff"
+    assert git(exchange.top, "diff", "--cached", "--name-only") == ""
+    assert git(exchange.top, "status", "--porcelain").splitlines() == [
+        *("M a.txt", " D d/b.txt", "?? d/c.txt", "?? new.bin"),
+    ]
+
+
+def test_a_working_tree_that_is_not_clean(exchange: Exchange) -> None:
+    write(exchange.top, {"mine.txt": "x\n"})
+
+    with pytest.raises(RepositoryRefused, match=r"is not clean: mine\.txt"):
+        exchange.apply()
+
+
+def test_a_working_tree_in_the_middle_of_something(exchange: Exchange) -> None:
+    (exchange.top / ".git" / "MERGE_HEAD").write_text("")
+
+    with pytest.raises(RepositoryRefused, match="in the middle of a merge"):
+        exchange.apply()
+
+
+def test_files_that_run_later_are_applied_only_if_that_is_allowed(exchange: Exchange) -> None:
+    write(exchange.box, {".envrc": "rm -rf ~\n"})
+    with pytest.raises(RepositoryRefused, match=r"1 file that would run .*: \.envrc"):
+        exchange.apply()
+    assert git(exchange.top, "status", "--porcelain") == ""
+
+    summary = exchange.apply(allow_runs_later=True)
+
+    assert summary.runs_later[0].runner == "the shell, on entering the directory"
+    assert (exchange.top / ".envrc").exists()
+
+
+def test_work_that_does_not_fit_the_files_here(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "mine\n"})
+    commit_all(exchange.top)
+
+    with pytest.raises(RepositoryRefused, match="does not fit"):
+        exchange.apply()
+
+    assert (exchange.top / "a.txt").read_text() == "mine\n"
+
+
+def test_an_ignored_file_is_not_overwritten(exchange: Exchange) -> None:
+    write(exchange.top, {".git/info/exclude": "local.txt\n", "local.txt": "mine\n"})
+    write(exchange.box, {"local.txt": "theirs\n"})
+
+    with pytest.raises(RepositoryRefused, match="does not fit"):
+        exchange.apply()
+
+    assert (exchange.top / "local.txt").read_text() == "mine\n"

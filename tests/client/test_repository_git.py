@@ -1,0 +1,251 @@
+"""Git on this machine: its environment, its limits, and which repositories it works on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client.errors import GitFailed, InvalidInput, LocalFileError, RepositoryRefused
+from sandbox_client.repository.git import Git, ProcessLimits
+from sandbox_client.repository.local import open_repository
+from sandbox_client.repository.names import decode, encode, shown
+from sandbox_client.repository.outgoing import outgoing
+from sandbox_client.repository.sensitive import decide
+from sandbox_client.repository.snapshot import survey
+from sandbox_client.repository.store import Sent, Store, Withheld
+
+from tests.client.repository_stub import PATH, fingerprint, git, make_repository, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENVIRONMENT = {"PATH": PATH, "HOME": "/nonexistent"}
+
+
+@pytest.fixture
+def person() -> Git:
+    return Git.of_person(ENVIRONMENT)
+
+
+def stub(at: Path, script: str) -> dict[str, str]:
+    """Return an environment with a program in place of git."""
+    program = at / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{PATH}"}
+
+
+def sent(sandbox: str = "box") -> Sent:
+    return Sent(sandbox, "/sandbox/x", "main", "1" * 40, "2" * 40, "2" * 40, ("1" * 40,))
+
+
+def test_git_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(GitFailed, match="git is not on the PATH") as caught:
+        Git.of_person({"PATH": str(tmp_path)})
+
+    assert "remote-sandbox cp" in caught.value.advice
+
+
+@pytest.mark.parametrize("said", ["git version 2.24.9", "git version 1.9", "no version"])
+def test_git_is_too_old(tmp_path: Path, said: str) -> None:
+    with pytest.raises(GitFailed, match="is too old"):
+        Git.of_person(stub(tmp_path, f"echo '{said}'"))
+
+
+def test_variables_of_git_do_not_reach_it() -> None:
+    variables = {"GIT_DIR": "/x", "GIT_INDEX_FILE": "/x", "GIT_SSH_COMMAND": "evil", "EDITOR": "vi"}
+
+    real = Git.of_person({**ENVIRONMENT, **variables})
+
+    assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_SSH_COMMAND", "EDITOR"} & real.environ.keys()
+    assert real.environ["GIT_TERMINAL_PROMPT"] == "0"
+
+
+def test_isolated_git_reads_no_settings_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Person\n")
+    person = Git.of_person({"PATH": PATH, "HOME": str(tmp_path)}).at(str(tmp_path))
+
+    alone = person.isolated(ProcessLimits())
+
+    assert person.text("config", "user.name") == "Person"
+    assert alone.ask("config", "user.name").code == 1
+
+
+def test_git_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    slow = Git(
+        stub(tmp_path, "sleep 60 & sleep 60")["PATH"].partition(":")[0] + "/git", ENVIRONMENT
+    )
+    begin = time.monotonic()
+
+    with pytest.raises(GitFailed, match="took longer than 0 s"):
+        replace(slow, deadline=0.2).run("status")
+
+    assert time.monotonic() - begin < 20
+
+
+def test_git_that_prints_without_end_is_ended(tmp_path: Path) -> None:
+    loud = Git(stub(tmp_path, "yes")["PATH"].partition(":")[0] + "/git", ENVIRONMENT)
+
+    with pytest.raises(GitFailed, match="printed more than 1000 bytes"):
+        loud.run("log", max_output=1000)
+
+
+def test_git_that_does_not_read_its_input(tmp_path: Path) -> None:
+    deaf = Git(stub(tmp_path, "echo done")["PATH"].partition(":")[0] + "/git", ENVIRONMENT)
+
+    assert deaf.run("apply", stdin=b"x" * 1_000_000) == b"done\n"
+
+
+def test_git_cannot_be_started(person: Git) -> None:
+    with pytest.raises(GitFailed, match="cannot be started"):
+        person.at("/nonexistent").run("status")
+
+
+def test_a_failure_has_the_first_reason_of_git(person: Git, tmp_path: Path) -> None:
+    with pytest.raises(GitFailed, match=r"^git cat-file failed: fatal: .*not a git repository"):
+        person.at(str(tmp_path)).run("cat-file", "-p", "HEAD")
+
+
+def test_no_repository(person: Git, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryRefused, match="is not in a git repository") as caught:
+        open_repository(str(tmp_path), person)
+
+    assert "remote-sandbox cp" in caught.value.advice
+
+
+def test_no_directory(person: Git, tmp_path: Path) -> None:
+    with pytest.raises(LocalFileError, match="is not a directory"):
+        open_repository(str(tmp_path / "missing"), person)
+
+
+@pytest.mark.parametrize("where", ["bare", "repository/.git"])
+def test_a_repository_without_a_working_tree(person: Git, tmp_path: Path, where: str) -> None:
+    make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    git(tmp_path, "init", "-q", "--bare", "bare")
+
+    with pytest.raises(RepositoryRefused, match="without a working tree"):
+        open_repository(str(tmp_path / where), person)
+
+
+def test_a_repository_of_another_user(tmp_path: Path) -> None:
+    script = 'case "$*" in *version*) echo git version 2.40;; *) echo "fatal: detected dubious'
+    environment = stub(tmp_path, f'{script} ownership" >&2; exit 128;; esac')
+
+    with pytest.raises(RepositoryRefused, match="belongs to another user"):
+        open_repository(str(tmp_path), Git.of_person(environment))
+
+
+def test_a_head_that_leads_nowhere(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    (top / ".git" / "refs" / "heads" / "main").write_text("1" * 40 + "\n")
+
+    with pytest.raises(GitFailed, match="HEAD leads to no commit"):
+        open_repository(str(top), person)
+
+
+def test_a_directory_below_the_top(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"d/a.txt": "x\n"})
+
+    found = open_repository(str(top / "d"), person)
+
+    assert (found.top, found.branch) == (str(top), "main")
+    assert found.head == git(top, "rev-parse", "HEAD")
+
+
+def test_a_survey_names_what_goes_and_what_stays(person: Git, tmp_path: Path) -> None:
+    top = make_repository(
+        tmp_path / "repository", {"a.txt": "x\n", "gone.txt": "x\n", ".gitignore": "*.log\n"}
+    )
+    git(top, "rm", "-q", "--cached", "gone.txt")
+    (top / "gone.txt").unlink()
+    make_repository(top / "inner", {"x": "x\n"})
+    write(top, {"new.txt": "x\n", "x.log": "x\n", ".gitattributes": "*.txt filter=lfs\n"})
+    (top / ".git" / "MERGE_HEAD").write_text("")
+    before = fingerprint(top)
+
+    found = survey(open_repository(str(top), person))
+
+    assert fingerprint(top) == before
+    assert found.paths == (".gitattributes", ".gitignore", "a.txt", "gone.txt", "new.txt")
+    assert found.untracked == (".gitattributes", "new.txt")
+    assert found.embedded == ("inner/",)
+    assert (found.lfs_files, found.in_progress) == (1, "a merge")
+
+
+def test_a_directory_of_the_sandbox_must_be_absolute(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    store = Store(open_repository(str(top), person))
+
+    with (
+        pytest.raises(InvalidInput, match="not an absolute path"),
+        outgoing(store, "box", "project", decide([], (), ())),
+    ):
+        pass
+
+
+def test_a_record_is_read_as_it_was_written(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    store = Store(open_repository(str(top), person))
+    record = replace(sent(), withheld=(Withheld("100644", "3" * 40, "\udce9.env"),))
+
+    store.save(record)
+
+    assert store.load("box") == record
+    assert store.all() == [record]
+    store.forget("box")
+    assert store.load("box") is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"withheld": 1}', '{"withheld": [{}]}'])
+def test_a_damaged_record(person: Git, tmp_path: Path, text: str) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    store = Store(open_repository(str(top), person))
+    store.save(sent())
+    (top / ".git" / "remote-sandbox" / "sent" / "box.json").write_text(text)
+
+    with pytest.raises(LocalFileError, match="record of what was sent"):
+        store.load("box")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\n"])
+def test_a_record_is_for_the_name_of_a_sandbox(person: Git, tmp_path: Path, name: str) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+
+    with pytest.raises(InvalidInput, match="is not a sandbox's name"):
+        Store(open_repository(str(top), person)).load(name)
+
+
+def test_what_a_killed_process_left_goes_a_day_later(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    repository = open_repository(str(top), person)
+    left = repository.store_dir / "tmp-left"
+    left.mkdir(parents=True)
+    written = left.stat().st_mtime
+
+    with Store(repository, clock=lambda: written + 3600).stage():
+        assert left.exists()
+    with Store(repository, clock=lambda: written + 25 * 3600).stage():
+        assert not left.exists()
+
+
+def test_names_are_kept_and_shown_safely() -> None:
+    raw = b"caf\xe9\x1b[2J\n"
+
+    assert encode(decode(raw)) == raw
+    assert shown(decode(raw)) == "caf\\xe9\\x1b[2J\\n"
+    assert shown("n\u00e4 \u202e \U000e0001") == "n\u00e4 \\u202e \\U000e0001"
+    assert shown("x" * 300) == "x" * 199 + "\u2026"
+
+
+def test_a_store_that_cannot_be_made(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    (top / ".git" / "remote-sandbox").write_text("")
+
+    with (
+        pytest.raises(LocalFileError, match="cannot be made"),
+        Store(open_repository(str(top), person)).stage(),
+    ):
+        pass

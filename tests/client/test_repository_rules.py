@@ -1,0 +1,253 @@
+"""Rules about names, pure: secrets, files that run later, paths, links, packs and answers."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client.errors import RepositoryRefused, WorkRefused
+from sandbox_client.repository import path_rules, sandbox_scripts
+from sandbox_client.repository.packfile import PackLimits, measure_pack
+from sandbox_client.repository.runs_later import TABLE, find_runs_later, runs_later
+from sandbox_client.repository.sensitive import SECRETS, decide, kind_of_secret
+from sandbox_client.repository.trees import parse_tree
+
+from tests.client.repository_stub import commit_all, make_repository, write
+from tests.client.strategies import many_examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = [
+    *(".env", ".ENV", "a/.env.local", ".envrc", "prod.env", "id_rsa", "deploy/ID_ED25519", "x.PEM"),
+    *(".aws/credentials", "home/.aws/credentials", "credentials.json", ".npmrc", ".netrc"),
+    *("secrets.yml", "terraform.tfvars", "state.tfstate.backup", "vault.kdbx", ".ssh/config"),
+    *("service-account-prod.json", "kubeconfig.yaml", ".docker/config.json", "config/master.key"),
+]
+HARMLESS = [
+    *(".env.example", "a/.env.sample", "id_rsa.pub", "environment.py", "keys.py", "config.json"),
+    *("credentials_test.py", "docs/secret_sharing.md", "README.md", "docker/config.json"),
+]
+
+
+@pytest.mark.parametrize("path", SECRET)
+def test_a_name_that_looks_like_a_secret(path: str) -> None:
+    assert kind_of_secret(path) in SECRETS
+
+
+@pytest.mark.parametrize("path", HARMLESS)
+def test_a_name_that_does_not(path: str) -> None:
+    assert kind_of_secret(path) == ""
+
+
+def test_each_secret_waits_until_it_is_decided() -> None:
+    paths = ["a.txt", ".env", "d/.env", "k.pem", "big.bin"]
+
+    decision = decide(paths, ["d/.env", "nothing"], ["./k.pem", "*.bin"])
+
+    assert decision.open == (".env",)
+    assert decision.included == ("d/.env",)
+    assert decision.left_out == ("k.pem", "big.bin")
+    assert decision.unused == ("nothing",)
+
+
+def test_leaving_out_wins_over_including() -> None:
+    decision = decide(["d/.env", "d/e/.env"], ["*"], ["d/e/"])
+
+    assert (decision.open, decision.included, decision.left_out) == ((), ("d/.env",), ("d/e/.env",))
+
+
+RUN = {
+    ".githooks/pre-commit": "git, as hooks",
+    "a/.husky/pre-push": "git, as hooks",
+    "sub/.gitattributes": "git, as filters and submodules",
+    ".envrc": "the shell, on entering the directory",
+    ".VSCode/tasks.json": "an editor",
+    "app/.idea/workspace.xml": "an editor",
+    "AGENTS.md": "a coding agent",
+    ".github/workflows/ci.yml": "continuous integration",
+    "Makefile": "a build or a test run",
+    "lib/setup.py": "a build or a test run",
+    "pyproject.toml": "a build or a test run",
+    "web/package.json": "a package manager",
+    "vite.config.ts": "tools of JavaScript, on a build or in an editor",
+    "Dockerfile.dev": "containers and machines",
+    ".devcontainer/devcontainer.json": "containers and machines",
+    "run.sh": "the person, as a program",
+}
+
+
+@pytest.mark.parametrize(("path", "runner"), RUN.items())
+def test_a_file_that_runs_later(path: str, runner: str) -> None:
+    assert runs_later(path) == runner
+
+
+def test_a_program_runs_later_and_a_text_does_not() -> None:
+    found = find_runs_later([("tool", "100755"), ("notes.txt", "100644"), ("src/a.py", "100644")])
+
+    assert [each.path for each in found] == ["tool"]
+
+
+def test_patterns_of_files_that_run_later_are_in_lower_case() -> None:
+    patterns = [each for patterns in TABLE.values() for each in patterns]
+
+    assert patterns == [each.lower() for each in patterns]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "\x1b", ".git", "x" * 256])
+def test_a_component_that_is_refused(name: str) -> None:
+    assert path_rules.name_problem(name)
+
+
+@pytest.mark.parametrize(
+    "name", [".gitignore", ".github", "git", "a.git", "...", "\u00e9", "\udcff", "git~x", "-n"]
+)
+def test_a_component_that_is_not(name: str) -> None:
+    assert path_rules.name_problem(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("l", "a"), ("l", "d/e"), ("d/l", "../a"), ("d/e/l", "../../x/y"), ("l", "."), ("l", "./a")],
+)
+def test_a_link_that_stays_inside(path: str, target: str) -> None:
+    assert path_rules.link_problem(path, target) == ""
+
+
+part = st.sampled_from(["a", "b", "..", "."])
+links = st.dictionaries(
+    st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a"]),
+    st.lists(part, min_size=1, max_size=5).map("/".join),
+    min_size=1,
+)
+
+
+@given(links)
+@many_examples
+def test_links_that_are_allowed_stay_inside_on_a_real_file_system(
+    tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]
+) -> None:
+    top = tmp_path_factory.mktemp("links") / "outer" / "top"
+    (top / "d" / "e").mkdir(parents=True)
+    allowed = {p: t for p, t in links.items() if not path_rules.link_problem(p, t)}
+    for path, target in allowed.items():
+        (top / path).symlink_to(target)
+
+    for path in allowed:
+        real = os.path.realpath(top / path)
+        assert (real + "/").startswith(f"{os.path.realpath(top)}/")
+        assert not path_rules.leads_out(path, allowed)
+
+
+@given(links)
+@many_examples
+def test_a_way_out_by_links_is_found_as_the_file_system_goes(
+    tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]
+) -> None:
+    top = tmp_path_factory.mktemp("links") / "outer" / "top"
+    (top / "d" / "e").mkdir(parents=True)
+    for path, target in links.items():
+        (top / path).symlink_to(target)
+
+    for path in links:
+        try:
+            real = os.path.realpath(top / path, strict=True)
+        except OSError:  # it leads nowhere
+            continue
+        if not (real + "/").startswith(f"{os.path.realpath(top)}/"):
+            assert path_rules.leads_out(path, links)
+
+
+def test_real_packs_are_measured_as_git_unpacks_them(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.bin": os.urandom(200_000), "b": "x\n" * 999})
+    write(top, {"b": "x\n" * 999 + "y\n"})
+    commit_all(top)
+    raw = subprocess.run(
+        ["git", "pack-objects", "--all", "--revs", "--stdout", "-q"],
+        cwd=top,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    ).stdout
+
+    size = measure_pack(io.BytesIO(raw), PackLimits(100, 10**6, 10**6), 20)
+
+    assert size.objects == 7
+    assert size.largest == 200_000
+
+
+@given(st.binary(max_size=200))
+@many_examples
+def test_any_bytes_are_measured_or_refused(raw: bytes) -> None:
+    pack = b"PACK\0\0\0\2\0\0\0\1" + raw
+
+    try:
+        measure_pack(io.BytesIO(pack), PackLimits(10, 1000, 1000), 20)
+    except WorkRefused:
+        return
+    assert zlib.decompressobj().decompress(raw[1:]) is not None
+
+
+@given(st.binary(max_size=100))
+@many_examples
+def test_any_bytes_are_a_tree_or_refused(raw: bytes) -> None:
+    try:
+        entries = parse_tree(raw, 20)
+    except WorkRefused:
+        return
+    assert all(len(each.object_id) == 40 for each in entries)
+
+
+def answer(fields: str) -> str:
+    return f'noise\r\n{{"remote_sandbox":{fields}}}\r\n'
+
+
+def test_an_answer_is_read_from_a_terminal() -> None:
+    output = answer('"checked","git":"2.40","state":"ours","head":"","sent":"","has_work":true')
+
+    assert sandbox_scripts.read_checked(output).has_work
+
+
+@pytest.mark.parametrize("reason", ["no-git", "old-git", "occupied", "has-commits", "busy"])
+def test_a_reason_of_a_script_is_explained(reason: str) -> None:
+    output = answer(f'"refused","reason":"{reason}","detail":""')
+
+    with pytest.raises(RepositoryRefused) as caught:
+        sandbox_scripts.read_received(output)
+
+    assert caught.value.cause.startswith("the sandbox")
+    assert caught.value.advice
+
+
+def test_an_unknown_reason_is_shown_with_its_detail() -> None:
+    output = answer('"refused","reason":"checkout","detail":"no space left"')
+
+    with pytest.raises(RepositoryRefused, match=r"failed \(checkout\): no space left"):
+        sandbox_scripts.read_received(output)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "sh: not found",
+        answer('"checked"'),
+        answer('"exported","tip":"HEAD","head":"x"'),
+        answer(f'"exported","tip":"{"1" * 40}","head":"{"1" * 40}","size":-1'),
+        answer(f'"exported","tip":"{"1" * 40}","head":"{"1" * 40}","size":1,"sha256":"../x"'),
+        '{"remote_sandbox":',
+    ],
+)
+def test_an_answer_that_is_not_one(output: str) -> None:
+    with pytest.raises(WorkRefused, match="without a readable answer"):
+        sandbox_scripts.read_exported(output)
+
+
+def test_a_command_line_is_one_line() -> None:
+    assert "\n" not in sandbox_scripts.check("/sandbox/it's")
