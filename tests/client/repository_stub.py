@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_client.repository import sandbox_scripts
+from sandbox_client.repository import sandbox_answers, sandbox_scripts
 from sandbox_client.repository.applying import apply_work
-from sandbox_client.repository.branch import default_branch, haves, import_work, summarize
+from sandbox_client.repository.branch import default_branch, summarize
 from sandbox_client.repository.git import Git
+from sandbox_client.repository.incoming import export_command, import_and_record, incoming
 from sandbox_client.repository.local import Repository, open_repository
 from sandbox_client.repository.outgoing import outgoing
-from sandbox_client.repository.quarantine import Limits, checked_work, require_bundle
+from sandbox_client.repository.quarantine import Limits
 from sandbox_client.repository.sensitive import decide
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Sent, Store
-from sandbox_client.repository.withheld import restore_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -127,6 +127,7 @@ class Exchange:
     leave_out: Sequence[str] = ()
     history: bool = False
     scratch: Path = field(init=False)
+    exported: sandbox_answers.Exported = field(init=False)
 
     def __post_init__(self) -> None:
         self.scratch = self.box.parent / "home"
@@ -149,7 +150,7 @@ class Exchange:
         store = self.store
         paths = survey(self.repository, history=self.history).paths
         decision = decide(paths, self.include, self.leave_out)
-        checked = sandbox_scripts.read_checked(
+        checked = sandbox_answers.read_checked(
             self.in_sandbox(sandbox_scripts.check(str(self.box)))
         )
         with outgoing(
@@ -169,36 +170,31 @@ class Exchange:
                 store.repository.object_format,
                 before.known if before else (),
             )
-            received = sandbox_scripts.read_received(self.in_sandbox(command))
+            received = sandbox_answers.read_received(self.in_sandbox(command))
             assert received.head == out.sent.commit
             out.confirm()
             return out.amount, bundle.size
 
-    def export(self, branch: str = "") -> tuple[Sent, sandbox_scripts.Exported, Path]:
+    def export(self, branch: str = "") -> tuple[Sent, sandbox_answers.Exported, Path]:
         sent = self.store.require(NAME)
-        known = haves(self.repository, sent, branch or default_branch(NAME))
         bundle = self.scratch / "out.bundle"
-        output = self.in_sandbox(sandbox_scripts.export(sent, str(bundle), known))
-        return sent, sandbox_scripts.read_exported(output), bundle
+        name = branch or default_branch(NAME)
+        output = self.in_sandbox(export_command(self.store, sent, name, str(bundle)))
+        return sent, sandbox_answers.read_exported(output), bundle
 
     @contextmanager
     def checked(self, limits: Limits | None = None, branch: str = "") -> Generator[CheckedWork]:
         sent, exported, bundle = self.export(branch)
-        require_bundle(bundle, exported.size, exported.sha256)
-        with checked_work(self.store, sent, bundle, exported.tip, limits) as work:
-            yield restore_withheld(work)
+        self.exported = exported
+        with incoming(self.store, sent, exported, bundle, limits or Limits()) as work:
+            yield work
 
     def pull(self, branch: str = "", *, limits: Limits | None = None) -> tuple[Imported, Summary]:
         """Fetch the work, and make or forward the branch."""
         name = branch or default_branch(NAME)
         with self.checked(limits, name) as work:
-            imported = import_work(self.repository, work, name)
-            tip = self.store.require(NAME)
-            self.store.save(tip.after_pull(self.exported_tip(), imported.new))
-            return imported, summarize(work)
-
-    def exported_tip(self) -> str:
-        return git(self.box, "rev-parse", "refs/remote-sandbox/work")
+            summary = summarize(work)
+            return import_and_record(self.store, work, self.exported, name), summary
 
     def apply(self, *, allow_runs_later: bool = False) -> Summary:
         with self.checked() as work:

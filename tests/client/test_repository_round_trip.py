@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
-from sandbox_client.repository import sandbox_scripts
+from sandbox_client.repository import sandbox_answers, sandbox_scripts
 
 from tests.client.repository_stub import (
     NAME,
@@ -279,7 +279,7 @@ def test_a_bundle_that_changed_on_its_way_is_not_received(exchange: Exchange) ->
     output = exchange.in_sandbox(sandbox_scripts.receive(sent, str(bundle), "0" * 64, "sha1"))
 
     with pytest.raises(RepositoryRefused, match="differs from the one that was sent"):
-        sandbox_scripts.read_received(output)
+        sandbox_answers.read_received(output)
     assert exported.tip == sent.commit
 
 
@@ -507,14 +507,50 @@ def test_sparse_and_split_indexes(exchange: Exchange) -> None:
     assert (exchange.box / "d" / "b.txt").exists()
 
 
-def test_a_file_that_cannot_be_read_is_named(exchange: Exchange) -> None:
-    write(exchange.top, {"closed.txt": "x\n"})
-    (exchange.top / "closed.txt").chmod(0)
-    if os.access(exchange.top / "closed.txt", os.R_OK):
-        pytest.skip("this user reads everything")
+def test_a_file_that_a_filter_refuses_is_named(exchange: Exchange) -> None:
+    git(exchange.top, "config", "filter.strict.clean", "false")
+    git(exchange.top, "config", "filter.strict.required", "true")
+    write(exchange.top, {".gitattributes": "a.txt filter=strict\n", "a.txt": "changed\n"})
+    before = fingerprint(exchange.top)
 
-    with pytest.raises(GitFailed, match=r"closed\.txt"):
+    with pytest.raises(GitFailed, match=r"strict"):
         exchange.push()
+
+    assert fingerprint(exchange.top) == before
+    assert not exchange.box.exists()
+
+
+def test_a_pull_while_the_agent_runs_git(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "x\n"})
+    (exchange.box / ".git" / "index.lock").write_text("")
+
+    imported, _ = exchange.pull()
+
+    assert imported.is_changed
+    assert (exchange.box / ".git" / "index.lock").exists()
+
+
+def test_a_partial_clone(tmp_path: Path) -> None:
+    origin = make_repository(tmp_path / "origin", {"a.txt": "0\n"})
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    write(origin, {"a.txt": "1\n"})
+    commit_all(origin)
+    (tmp_path / "person").mkdir()
+    top = tmp_path / "person" / "repository"
+    git(tmp_path, "clone", "-q", "--filter=blob:none", f"file://{origin}", str(top))
+    exchange = to_sandbox(tmp_path, top)
+
+    exchange.push()
+    work(exchange, {"a.txt": "2\n"}, "Work")
+    exchange.pull()
+    assert subjects(exchange) == ["Work", "Work", "First"]
+
+    (tmp_path / "more").mkdir()
+    whole = to_sandbox(tmp_path / "more", top)
+    whole.history = True
+    with pytest.raises(GitFailed, match="git pack-objects failed"):
+        whole.push()
 
 
 def test_a_repository_at_an_odd_place(tmp_path: Path) -> None:
@@ -631,7 +667,19 @@ def test_fifty_thousand_files(tmp_path: Path) -> None:
 
 
 names = st.sampled_from(
-    ["a", "b.txt", "c d", "e\nf", "caf\u00e9", "\udcff", "dir/x", "dir/y/z", "-n", "'q\"", "*"]
+    [
+        "a",
+        "b.txt",
+        "c d",
+        "e\nf",
+        "caf\u00e9",
+        "\udcff",
+        "dir/x",
+        "dir/y/z",
+        "-n",
+        "'q\"",
+        ":(top)*",
+    ]
 )
 contents = st.sampled_from(["", "x\n", "x\r\n", "y", "\0", "one\ntwo\n"])
 edits = st.dictionaries(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.errors import RepositoryRefused, WorkRefused
-from sandbox_client.repository import path_rules, sandbox_scripts
+from sandbox_client.repository import path_rules, sandbox_answers, sandbox_scripts
 from sandbox_client.repository.packfile import PackLimits, measure_pack
 from sandbox_client.repository.runs_later import TABLE, find_runs_later, runs_later
 from sandbox_client.repository.sensitive import SECRETS, decide, kind_of_secret
@@ -211,7 +211,7 @@ def answer(fields: str) -> str:
 def test_an_answer_is_read_from_a_terminal() -> None:
     output = answer('"checked","git":"2.40","state":"ours","head":"","sent":"","has_work":true')
 
-    assert sandbox_scripts.read_checked(output).has_work
+    assert sandbox_answers.read_checked(output).has_work
 
 
 @pytest.mark.parametrize("reason", ["no-git", "old-git", "occupied", "has-commits", "busy"])
@@ -219,7 +219,7 @@ def test_a_reason_of_a_script_is_explained(reason: str) -> None:
     output = answer(f'"refused","reason":"{reason}","detail":""')
 
     with pytest.raises(RepositoryRefused) as caught:
-        sandbox_scripts.read_received(output)
+        sandbox_answers.read_received(output)
 
     assert caught.value.cause.startswith("the sandbox")
     assert caught.value.advice
@@ -229,7 +229,7 @@ def test_an_unknown_reason_is_shown_with_its_detail() -> None:
     output = answer('"refused","reason":"checkout","detail":"no space left"')
 
     with pytest.raises(RepositoryRefused, match=r"failed \(checkout\): no space left"):
-        sandbox_scripts.read_received(output)
+        sandbox_answers.read_received(output)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_an_unknown_reason_is_shown_with_its_detail() -> None:
 )
 def test_an_answer_that_is_not_one(output: str) -> None:
     with pytest.raises(WorkRefused, match="without a readable answer"):
-        sandbox_scripts.read_exported(output)
+        sandbox_answers.read_exported(output)
 
 
 def test_a_command_line_is_one_line() -> None:

@@ -301,10 +301,11 @@ def _limited(words: list[str], limits: ProcessLimits) -> list[str]:
 
 
 def reason_of(errors: bytes) -> str:
-    """Return the first error that git printed, which has the reason of those after it."""
-    lines = decode(errors).splitlines()
-    found = (line for line in lines if line.startswith(("error: ", "fatal: ")))
-    return shown(next(found, last_line(decode(errors))))
+    """Return the first and the last error that git printed: the reason, and what failed by it."""
+    text = decode(errors)
+    lines = [line for line in text.splitlines() if line.startswith(("error: ", "fatal: "))]
+    ends = dict.fromkeys([lines[0], lines[-1]] if lines else [last_line(text)])
+    return "; ".join(map(shown, ends))
 
 
 def is_id(text: str) -> bool:

@@ -86,6 +86,16 @@ def checked_work(
         yield work
 
 
+def require_size(size: int, limits: Limits) -> None:
+    """Check the size of a bundle, also before it is downloaded.
+
+    Raises:
+        WorkRefused: it is too large.
+    """
+    if size > limits.bundle:
+        raise WorkRefused(f"The bundle has {size} bytes, more than {limits.bundle}")
+
+
 def require_bundle(path: Path, size: int, sha256: str) -> None:
     """Check a downloaded bundle against the size and hash that the sandbox gave.
 
@@ -101,9 +111,7 @@ def require_bundle(path: Path, size: int, sha256: str) -> None:
 
 def unpack(stage: Stage, repository: Repository, bundle: Path, tip: str, limits: Limits) -> None:
     """Measure a bundle, then let git unpack it into `stage` with its checks."""
-    size = bundle.stat().st_size
-    if size > limits.bundle:
-        raise WorkRefused(f"The bundle has {size} bytes, more than {limits.bundle}")
+    require_size(bundle.stat().st_size, limits)
     with bundle.open("rb") as file:
         header = read_header(file)
         if header.object_format != repository.object_format:

@@ -188,11 +188,23 @@ class Store:
 
     def _prepare(self) -> None:
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.repository.store_dir.mkdir(mode=0o700, exist_ok=True)
+            if not self.path.exists():
+                self._make()
         except OSError as exc:
             raise LocalFileError(f"{self.path} cannot be made: {exc.strerror}") from exc
-        if not (self.path / "HEAD").exists():
-            init_bare(self.git, self.path, self.repository.object_format, [self.repository.objects])
+
+    def _make(self) -> None:
+        """Make the store, as a whole or not at all: another process may make it, too."""
+        path = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.repository.store_dir))
+        git = self.repository.git.on(path)
+        init_bare(git, path, self.repository.object_format, [self.repository.objects])
+        try:
+            path.rename(self.path)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+            if not self.path.exists():
+                raise
 
     def _tidy(self) -> None:
         for each in self.repository.store_dir.glob("tmp-*"):

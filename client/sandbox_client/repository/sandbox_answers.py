@@ -1,0 +1,193 @@
+"""What the scripts of `sandbox_scripts` print, read and checked; pure.
+
+The sandbox is not trusted: an answer has ids, numbers and fixed words, and nothing else is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox_client.errors import RepositoryRefused, WorkRefused
+from sandbox_client.text import last_line
+
+from .git import is_id
+from .names import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a sandbox has at a directory: `state` is absent, empty, ours, or occupied by others."""
+
+    git: str
+    state: str
+    head: str
+    sent: str
+    has_work: bool
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the sandbox has checked out, and whether its file system keeps modes."""
+
+    head: str
+    keeps_modes: bool
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The work as a bundle in the sandbox; `size` is 0 if there is nothing new."""
+
+    tip: str
+    head: str
+    left_uncommitted: bool
+    size: int
+    sha256: str
+    commits: int
+    branches: int
+
+
+# The error for each reason that a script gives: its message, and what to do next.
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "no-git": (
+        "The sandbox has no git",
+        (
+            "Create a sandbox from an image that has git 2.25 or newer, or copy files with"
+            " `remote-sandbox cp`."
+        ),
+    ),
+    "old-git": (
+        "The git of the sandbox is too old",
+        "Create a sandbox from an image that has git 2.25 or newer.",
+    ),
+    "occupied": (
+        "The directory in the sandbox has files that were not sent from here",
+        "Name another directory, or remove that one with {run}.",
+    ),
+    "has-commits": (
+        "The sandbox has commits that were not pulled",
+        "Get them with `remote-sandbox pull` first.",
+    ),
+    "has-changes": (
+        "The sandbox has changes that were not pulled",
+        "Get them with `remote-sandbox pull`, then let the agent commit or discard them.",
+    ),
+    "receiving": (
+        "The repository did not arrive completely in the sandbox",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "differs": (
+        "The bundle in the sandbox differs from the one that was sent",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "no-bundle": (
+        "The bundle is not in the sandbox",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "busy": (
+        "The files in the sandbox changed while they were read",
+        "Pull again when the agent writes less.",
+    ),
+    "no-commit": (
+        "The repository in the sandbox has no commit any more",
+        "Look at it with {run}.",
+    ),
+}
+
+
+def read_checked(output: str) -> Checked:
+    """Read the output of `check`."""
+    fields = read_answer(output, "checked")
+    return Checked(
+        _text(fields, "git"),
+        _text(fields, "state"),
+        _commit(fields, "head", optional=True),
+        _commit(fields, "sent", optional=True),
+        fields.get("has_work") is True,
+    )
+
+
+def read_received(output: str) -> Received:
+    """Read the output of `receive`."""
+    fields = read_answer(output, "received")
+    return Received(_commit(fields, "head"), fields.get("keeps_modes") is True)
+
+
+def read_exported(output: str) -> Exported:
+    """Read the output of `export`."""
+    fields = read_answer(output, "exported")
+    sha256 = _text(fields, "sha256")
+    if not re.fullmatch(r"(?:[0-9a-f]{64})?", sha256):
+        raise _unreadable(sha256)
+    return Exported(
+        _commit(fields, "tip"),
+        _commit(fields, "head"),
+        fields.get("left_uncommitted") is True,
+        _number(fields, "size"),
+        sha256,
+        _number(fields, "commits"),
+        _number(fields, "branches"),
+    )
+
+
+def read_answer(output: str, kind: str) -> Mapping[str, object]:
+    """Read the JSON object at the end of a script's output.
+
+    Raises:
+        RepositoryRefused: the script says why it did nothing.
+        WorkRefused: there is no such object.
+    """
+    lines = [line for line in output.splitlines() if line.startswith('{"remote_sandbox":')]
+    try:
+        fields: Mapping[str, object] = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise _unreadable(last_line(output) or "it printed nothing") from None
+    if fields.get("remote_sandbox") == "refused":
+        raise _refusal(_text(fields, "reason"), _text(fields, "detail"))
+    if fields.get("remote_sandbox") != kind:
+        raise _unreadable(lines[-1])
+    return fields
+
+
+def _refusal(reason: str, detail: str) -> RepositoryRefused:
+    message, advice = _REFUSALS.get(
+        reason,
+        (
+            f"Git in the sandbox failed ({shown(reason, 20)})",
+            "Look at its disk and at the directory with {run}, then try again.",
+        ),
+    )
+    text = f"{message}: {shown(detail.strip())}" if detail.strip() else message
+    cause = "the sandbox, or its directory; the repository on this machine was not changed."
+    return RepositoryRefused(text, advice=advice).but(cause=cause)
+
+
+def _unreadable(text: str) -> WorkRefused:
+    return WorkRefused(
+        f"A script in the sandbox ended without a readable answer: {shown(text, 100)}",
+        advice="Check with {run} that the sandbox's shell and disk work, then try again.",
+    )
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _unreadable(f"{name} is {value!r}")
+    return value
+
+
+def _commit(fields: Mapping[str, object], name: str, *, optional: bool = False) -> str:
+    value = _text(fields, name)
+    if not is_id(value) and not (optional and not value):
+        raise _unreadable(f"{name} is {value!r}")
+    return value
