@@ -1,8 +1,9 @@
 """The scripts that run in a sandbox: look at it, receive a bundle, export the work; pure.
 
-Each function returns a command line of `sh`, for `Client.run`. A script prints one JSON object as
-its last line, which `sandbox_answers` reads. No name of a file is in it: that may be anything.
-The sandbox's git runs there with what the agent has configured; nothing of it runs here.
+Each function returns a command line of `sh`, for `Client.run` without a session. A script prints
+one JSON object as its last line, which `sandbox_answers` reads. No name of a file is in it: that
+may be anything. The sandbox's git runs there with what the agent has configured; nothing of it
+runs here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox_client.api.runtime import quote
+from sandbox_client.api.sandboxes import WORK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +62,7 @@ treeof() { g rev-parse -q --verify "$1^{tree}"; };
 [ "${v%%.*}" -gt 2 ] 2>/dev/null
 || { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
 dir=$1; shift;
+full() { case $1 in /*) printf "%s" "$1";; *) printf "%s" "$(pwd)/$1";; esac; };
 """
 _CHECK = r"""
 state=absent; head=; sent=; work=false;
@@ -79,7 +82,7 @@ answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\"
 """
 # A chmod that changes nothing tells a file system without modes: git then keeps those it was given.
 _RECEIVE = r"""
-bundle=$1; sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7;
+bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7;
 [ -f "$bundle" ] || fail no-bundle;
 [ "$(h "$bundle")" = "$sha" ] || fail differs;
 mkdir -p "$dir" 2>/dev/null; cd "$dir" 2>/dev/null || fail directory "it cannot be made";
@@ -130,7 +133,7 @@ answer received ",\"head\":\"$(id HEAD)\",\"keeps_modes\":$(g config --bool core
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward.
 _EXPORT = r"""
-out=$1; commit=$2; previous=$3; haves=$4; message=$5; joining=$6; tip=;
+out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; tip=;
 cd "$dir" 2>/dev/null || fail directory "it is gone";
 trust; ours || fail occupied;
 [ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ] || fail receiving;
@@ -174,7 +177,7 @@ JOINING = "Join the changes that were pulled before the agent committed"
 
 def check(directory: str) -> str:
     """Return the command that looks whether the sandbox has git, and what is at `directory`."""
-    return _command(_CHECK, directory)
+    return _command(_CHECK, _from_work(directory))
 
 
 def receive(
@@ -187,7 +190,14 @@ def receive(
     """
     return _command(
         _RECEIVE,
-        *(sent.directory, bundle, sha256, sent.commit, object_format, sent.branch),
+        *(
+            _from_work(sent.directory),
+            _from_work(bundle),
+            sha256,
+            sent.commit,
+            object_format,
+            sent.branch,
+        ),
         " ".join(sent.boundary) or NONE,
         " ".join(known) or NONE,
     )
@@ -201,14 +211,25 @@ def export(sent: Sent, bundle: str, haves: Sequence[str]) -> str:
     """
     return _command(
         _EXPORT,
-        *(sent.directory, bundle, sent.commit, sent.pulled or NONE, " ".join(haves)),
+        *(
+            _from_work(sent.directory),
+            _from_work(bundle),
+            sent.commit,
+            sent.pulled or NONE,
+            " ".join(haves),
+        ),
         *(UNCOMMITTED, JOINING),
     )
 
 
 def remove_bundle(bundle: str) -> str:
     """Return the command that removes a bundle."""
-    return f"rm -f -- {quote(bundle)}"
+    return f"rm -f -- {quote(_from_work(bundle))}"
+
+
+def _from_work(path: str) -> str:
+    """Return a path as seen from `WORK`, where commands start: not each fake has it at the root."""
+    return f"./{path.removeprefix(WORK).lstrip('/')}" if f"{path}/".startswith(f"{WORK}/") else path
 
 
 def _command(script: str, *words: str) -> str:
