@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
-from sandbox_client.repository.applying import apply_work
-from sandbox_client.repository.branch import default_branch, summarize
+from sandbox_client.repository.branch import apply_work, default_branch, summarize
+from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.incoming import export_command, import_and_record, incoming
 from sandbox_client.repository.local import Repository, open_repository
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
-from sandbox_client.repository.sensitive import decide
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Sent, Store
 

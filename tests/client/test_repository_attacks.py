@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from sandbox_client.errors import WorkRefused
+from sandbox_client.repository.bundle import PackLimits
 from sandbox_client.repository.git import ProcessLimits
-from sandbox_client.repository.packfile import PackLimits
 from sandbox_client.repository.quarantine import Limits, checked_work, require_bundle
 
 from tests.client.repository_stub import (

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, LocalFileError, RepositoryRefused
+from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git, ProcessLimits
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
 from sandbox_client.repository.outgoing import outgoing
-from sandbox_client.repository.sensitive import decide
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Sent, Store, Withheld
 

@@ -12,10 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.errors import RepositoryRefused, WorkRefused
-from sandbox_client.repository import path_rules, sandbox_answers, sandbox_scripts
-from sandbox_client.repository.packfile import PackLimits, measure_pack
-from sandbox_client.repository.runs_later import TABLE, find_runs_later, runs_later
-from sandbox_client.repository.sensitive import SECRETS, decide, kind_of_secret
+from sandbox_client.repository import names, sandbox_answers, sandbox_scripts
+from sandbox_client.repository.bundle import PackLimits, measure_pack
+from sandbox_client.repository.file_kinds import (
+    SECRETS,
+    TABLE,
+    decide,
+    find_runs_later,
+    kind_of_secret,
+    runs_later,
+)
 from sandbox_client.repository.trees import parse_tree
 
 from tests.client.repository_stub import commit_all, make_repository, write
@@ -102,14 +108,14 @@ def test_patterns_of_files_that_run_later_are_in_lower_case() -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "\x1b", ".git", "x" * 256])
 def test_a_component_that_is_refused(name: str) -> None:
-    assert path_rules.name_problem(name)
+    assert names.name_problem(name)
 
 
 @pytest.mark.parametrize(
     "name", [".gitignore", ".github", "git", "a.git", "...", "\u00e9", "\udcff", "git~x", "-n"]
 )
 def test_a_component_that_is_not(name: str) -> None:
-    assert path_rules.name_problem(name) == ""
+    assert names.name_problem(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_a_component_that_is_not(name: str) -> None:
     [("l", "a"), ("l", "d/e"), ("d/l", "../a"), ("d/e/l", "../../x/y"), ("l", "."), ("l", "./a")],
 )
 def test_a_link_that_stays_inside(path: str, target: str) -> None:
-    assert path_rules.link_problem(path, target) == ""
+    assert names.link_problem(path, target) == ""
 
 
 part = st.sampled_from(["a", "b", "..", "."])
@@ -135,14 +141,14 @@ def test_links_that_are_allowed_stay_inside_on_a_real_file_system(
 ) -> None:
     top = tmp_path_factory.mktemp("links") / "outer" / "top"
     (top / "d" / "e").mkdir(parents=True)
-    allowed = {p: t for p, t in links.items() if not path_rules.link_problem(p, t)}
+    allowed = {p: t for p, t in links.items() if not names.link_problem(p, t)}
     for path, target in allowed.items():
         (top / path).symlink_to(target)
 
     for path in allowed:
         real = os.path.realpath(top / path)
         assert (real + "/").startswith(f"{os.path.realpath(top)}/")
-        assert not path_rules.leads_out(path, allowed)
+        assert not names.leads_out(path, allowed)
 
 
 @given(links)
@@ -161,7 +167,7 @@ def test_a_way_out_by_links_is_found_as_the_file_system_goes(
         except OSError:  # it leads nowhere
             continue
         if not (real + "/").startswith(f"{os.path.realpath(top)}/"):
-            assert path_rules.leads_out(path, links)
+            assert names.leads_out(path, links)
 
 
 def test_real_packs_are_measured_as_git_unpacks_them(tmp_path: Path) -> None:

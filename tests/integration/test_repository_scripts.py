@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
 from sandbox_client.repository.branch import summarize
+from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.incoming import export_command, import_and_record, incoming
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
-from sandbox_client.repository.sensitive import decide
 from sandbox_client.repository.store import Store
 
 from tests.client.repository_stub import PATH, git, make_repository, write

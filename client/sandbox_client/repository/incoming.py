@@ -1,14 +1,23 @@
-"""Put together what comes back: the export's answer, the checked bundle, and the new record."""
+"""Put together what comes back: the export's answer, the checked bundle, and the new record.
+
+If tracked files were withheld, the sandbox has a commit without them and without parents. Each
+commit that comes back is then made again on the snapshot, with the files as they are there. The
+same commits always become the same ones, so a later pull goes forward.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandbox_client.errors import WorkRefused
+
 from .branch import Imported, haves, import_work
+from .names import decode
 from .quarantine import Limits, checked_work, require_bundle, require_size
 from .sandbox_scripts import export
-from .withheld import restore_withheld
+from .snapshot import index_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
 
     from .quarantine import CheckedWork
     from .sandbox_answers import Exported
-    from .store import Sent, Store
+    from .store import Sent, Store, Withheld
 
 
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:
@@ -60,3 +69,61 @@ def import_and_record(store: Store, work: CheckedWork, exported: Exported, branc
     if current is not None and current.snapshot == work.sent.snapshot:  # no push came between
         store.save(current.after_pull(exported.tip, imported.new))
     return imported
+
+
+_SIGNATURES = (b"gpgsig", b"gpgsig-sha256", b"mergetag")
+
+
+def restore_withheld(work: CheckedWork) -> CheckedWork:
+    """Return the work on the snapshot, with the files that were withheld; same if there are none.
+
+    A file that the agent made at the place of a withheld one stays the agent's.
+    """
+    if not work.sent.withheld:
+        return work
+    made = {work.sent.commit: work.sent.snapshot}
+    for commit in work.commits:
+        made[commit] = _restored(work, commit, made)
+    sent = replace(work.sent, commit=work.sent.snapshot)
+    return replace(
+        work, sent=sent, tip=made[work.tip], commits=tuple(made[each] for each in work.commits)
+    )
+
+
+def _restored(work: CheckedWork, commit: str, made: dict[str, str]) -> str:
+    git = work.stage.git
+    head, _, message = git.run("cat-file", "commit", commit).partition(b"\n\n")
+    lines = [b"tree " + _tree(work, commit).encode()]
+    is_dropped = False
+    for line in head.split(b"\n")[1:]:
+        name, _, value = line.partition(b" ")
+        if name:
+            is_dropped = name in _SIGNATURES
+        if is_dropped:
+            continue
+        if name == b"parent":
+            lines.append(b"parent " + made.get(decode(value), decode(value)).encode())
+        else:
+            lines.append(line)
+    raw = b"\n".join(lines) + b"\n\n" + message
+    return git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
+
+
+def _tree(work: CheckedWork, commit: str) -> str:
+    index = work.stage.path / "index-restored"
+    index.unlink(missing_ok=True)
+    git = work.stage.git.with_variables(GIT_INDEX_FILE=str(index))
+    git.run("read-tree", commit)
+    present = {decode(each) for each in git.run("ls-files", "-z").split(b"\0")}
+    missing = [each for each in work.sent.withheld if not _is_taken(each, present)]
+    git.run("update-index", "-z", "--index-info", stdin=b"".join(map(index_line, missing)))
+    return git.text("write-tree")
+
+
+def _is_taken(entry: Withheld, present: set[str]) -> bool:
+    """Check whether a path is in a tree; a directory in its place is refused."""
+    parents = entry.path.split("/")
+    above = {"/".join(parents[:count]) for count in range(1, len(parents))}
+    if above & present or any(each.startswith(f"{entry.path}/") for each in present):
+        raise WorkRefused(f"The work has something else at the place of {entry.path!a}")
+    return entry.path in present

@@ -17,7 +17,7 @@ from .store import Sent, Store
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .sensitive import Decision
+    from .file_kinds import Decision
     from .snapshot import Snapshot, Survey
     from .store import Stage
 

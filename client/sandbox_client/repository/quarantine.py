@@ -1,9 +1,9 @@
 """Check work from a sandbox in a repository of its own, before anything of it is in the person's.
 
-The sandbox is not trusted. The bundle is measured before git unpacks it (`packfile`); git then
+The sandbox is not trusted. The bundle is measured before git unpacks it (`bundle`); git then
 unpacks it with its own checks (`index-pack --strict`, which is what `fsckObjects` runs), without
 the configuration of this machine and with limits of memory and time. The commits must descend from
-what was sent, and each change of each commit must pass the rules of `path_rules`.
+what was sent, and each change of each commit must pass the rules of `names`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox_client.errors import GitFailed, WorkRefused
 
-from . import path_rules
-from .bundle import read_header, sha256_of
+from .bundle import PackLimits, measure_pack, read_header, sha256_of
 from .git import ProcessLimits, is_id
-from .names import decode, shown
-from .packfile import PackLimits, measure_pack
+from .names import MAX_LINK, MAX_PATH, decode, leads_out, link_problem, name_problem, shown, twins
 from .trees import GITLINK, LINK, MODES, TREE, Trees, kinds_of, read_objects
 
 if TYPE_CHECKING:
@@ -156,20 +154,18 @@ def check(work: CheckedWork, limits: Limits, object_format: str) -> None:
 def _check_names(trees: Trees, base: str, roots: Iterable[str]) -> None:
     """Check the names in all directories that were not sent."""
     sent = _trees_below(trees, [base])
-    known_twins = {
-        pair for each in sent for pair in path_rules.twins(e.name for e in trees.entries(each))
-    }
+    known_twins = {pair for each in sent for pair in twins(e.name for e in trees.entries(each))}
     new = _trees_below(trees, roots) - sent
     known_names = {entry.name for each in sent for entry in trees.entries(each)}
     modes = MODES | {entry.mode for each in sent for entry in trees.entries(each)}
     for entries in map(trees.entries, new):
         for entry in entries:
-            problem = path_rules.name_problem(entry.name)
+            problem = name_problem(entry.name)
             if problem and entry.name not in known_names:
                 raise _unsafe(entry.name, problem)
             if entry.mode not in modes:
                 raise _unsafe(entry.name, f"has the mode {shown(entry.mode)}")
-        for first, second in path_rules.twins(entry.name for entry in entries):
+        for first, second in twins(entry.name for entry in entries):
             if (first, second) not in known_twins:
                 raise _unsafe(second, f"is one file with {shown(first)} on some file systems")
 
@@ -187,7 +183,7 @@ def _trees_below(trees: Trees, roots: Iterable[str]) -> set[str]:
 
 def _check_modes(changes: Iterable[Change]) -> None:
     for each in changes:
-        if len(each.path.encode("utf-8", "surrogateescape")) > path_rules.MAX_PATH:
+        if len(each.path.encode("utf-8", "surrogateescape")) > MAX_PATH:
             raise _unsafe(each.path, "is too long")
         if each.mode == GITLINK:
             raise _unsafe(each.path, "is a new or changed submodule")
@@ -199,11 +195,11 @@ def _check_links(work: CheckedWork, changes: Sequence[Change]) -> None:
         return
     targets = _targets(work, {each.object_id for each in new})
     for each in new:
-        if problem := path_rules.link_problem(each.path, targets[each.object_id]):
+        if problem := link_problem(each.path, targets[each.object_id]):
             raise _unsafe(each.path, problem)
     links = _links(work)
     for path in {each.path for each in new} & links.keys():
-        if path_rules.leads_out(path, links):
+        if leads_out(path, links):
             raise _unsafe(path, "is a link out of the repository by way of another link")
 
 
@@ -221,7 +217,7 @@ def _targets(work: CheckedWork, ids: set[str]) -> dict[str, str]:
         "--batch-check=%(objectsize)",
         stdin="".join(f"{each}\n" for each in sorted(ids)).encode(),
     )
-    if any(int(each) > path_rules.MAX_LINK for each in sizes.split()):
+    if any(int(each) > MAX_LINK for each in sizes.split()):
         raise WorkRefused("The work has a link whose target is too long")
     return {key: decode(raw) for key, raw in read_objects(work.stage.git, sorted(ids), "blob")}
 
