@@ -25,16 +25,19 @@ if TYPE_CHECKING:
         ProxyRefused,
         ProxyUnreachable,
         QuotaReached,
+        RepositoryRefused,
         SandboxError,
         SandboxFailed,
         SandboxNotFound,
         SessionBusy,
         SessionNotFound,
+        WorkRefused,
     )
     from .execution.result import CommandResult, Session
     from .listing import Row
     from .output import Output, OutputChunk
     from .readiness import WaitResult
+    from .repositories import Pull, Push, PushPlan
 
 __all__ = (
     "AlreadyExists",
@@ -55,7 +58,11 @@ __all__ = (
     "ProxyFailed",
     "ProxyRefused",
     "ProxyUnreachable",
+    "Pull",
+    "Push",
+    "PushPlan",
     "QuotaReached",
+    "RepositoryRefused",
     "Row",
     "Sandbox",
     "SandboxCommand",
@@ -70,6 +77,7 @@ __all__ = (
     "Signal",
     "State",
     "WaitResult",
+    "WorkRefused",
 )
 
 _MODULES = {
@@ -83,6 +91,7 @@ _MODULES = {
     "execution.result": ("CommandResult", "Session"),
     "readiness": ("WaitResult",),
     "listing": ("Row",),
+    "repositories": ("Pull", "Push", "PushPlan"),
 }
 
 

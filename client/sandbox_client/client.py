@@ -17,7 +17,7 @@ from .sandboxes import Sandboxes
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from typing import Self
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .polling import ProgressCallback
     from .prompts import Prompts
     from .readiness import WaitResult
+    from .repositories import Pull, Push, PushPlan, Repositories
 
 
 ENTRIES_DEADLINE = 5.0  # seconds
@@ -209,6 +210,7 @@ class Client:
         *,
         wait: float | None = DEFAULT_WAIT,
         session: str | None = None,
+        directory: str | None = None,
         env: Mapping[str, str] | None = None,
         stdin: bytes | Read | None = None,
         time_limit: float | None = None,
@@ -221,17 +223,20 @@ class Client:
         It goes on after that, and also if this task is cancelled: `output` follows it by its
         session. `wait=None` waits until it ends, or until the proxy has not answered for ten
         minutes. `session` names a terminal session, in which the directory and variables of earlier
-        commands last. `stdin` is sent before the command starts. `time_limit` in seconds kills it.
-        `on_session` gets the id of its session, `on_output` its output as it comes.
+        commands last. `directory` is where it runs, /sandbox by default. `stdin` is sent before the
+        command starts. `time_limit` in seconds kills it. `on_session` gets the id of its session,
+        `on_output` its output as it comes.
 
         Raises:
             SessionBusy: the session runs another command.
             CommandStateUnknown: nothing says whether it was started.
         """
+        from .api.files import absolute
         from .api.runtime import Task
         from .execution.follower import OutputListener
 
-        task = Task(command, env=env or {}, time_limit=time_limit)
+        where = absolute(directory) if directory else None
+        task = Task(command, where, env=env or {}, time_limit=time_limit)
         listener = OutputListener.of(on_progress, on_session, on_output)
         return await self._send(name, task, listener, wait=wait, session=session, stdin=stdin)
 
@@ -261,6 +266,7 @@ class Client:
         name: str,
         prompt: str,
         *,
+        directory: str | None = None,
         wait: float | None = 0.0,
         env: Mapping[str, str] | None = None,
         stdin: bytes | Read | None = None,
@@ -278,12 +284,14 @@ class Client:
             ConfigError: `agentCommand` cannot hold a prompt.
         """
         from .agent import agent_command_line
+        from .api.files import absolute
         from .api.runtime import Task
         from .execution.follower import OutputListener
 
         config = self.proxy.config
         task = Task(
             agent_command_line(config.agent_command, prompt),
+            absolute(directory) if directory else None,
             env={**config.agent_values, **(env or {})},
             time_limit=time_limit,
             has_secrets=bool(config.agent_values),
@@ -412,6 +420,70 @@ class Client:
             SandboxError: something was not copied.
         """
         await self._copy(name, listener).download(sources, target)
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        """The git repositories of this machine that go to sandboxes."""
+        from .repositories import Repositories
+
+        return Repositories(self.files, self.proxy.config.proxy_url)
+
+    async def push(  # noqa: PLR0913  # options, all by keyword
+        self,
+        name: str,
+        repo: str,
+        *,
+        directory: str | None = None,
+        include: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        history: bool = False,
+        program: str = "",
+        on_plan: Callable[[PushPlan], None] = lambda _plan: None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> Push:
+        """Send the working tree of the git repository `repo` to a directory of a sandbox.
+
+        What git ignores stays here. Names that look like secrets have to fit a pattern of `include`
+        or `leave_out`. `directory` is that of the last push, or named after the repository.
+        `history` sends the earlier commits, too. `program` has to be in the sandbox. `on_plan` is
+        called before anything long. It may be repeated, and then sends only what is new.
+
+        Raises:
+            RepositoryRefused: something has to be decided or changed first; nothing was sent.
+        """
+        from .repositories import PushOptions
+
+        options = PushOptions(directory, include, leave_out, history, program)
+        return await self.repositories.push(
+            name, repo, options, on_plan=on_plan, on_progress=on_progress
+        )
+
+    async def pull(  # options, all by keyword
+        self,
+        name: str,
+        repo: str,
+        *,
+        branch: str | None = None,
+        directory: str | None = None,
+        apply: bool = False,
+        allow_programs: bool = False,
+        max_diff: int = 0,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> Pull:
+        """Fetch the work on a pushed repository as the branch `sandbox/NAME` of `repo`.
+
+        The working tree, the index and all other branches stay as they are. `apply` then applies
+        the work to the working tree if that is clean, with files that would run later only if
+        `allow_programs` is set. The result has up to `max_diff` characters of the diff.
+
+        Raises:
+            RepositoryRefused: nothing was sent to the sandbox, or the branch cannot be written.
+            WorkRefused: the work is not safe; nothing here was changed.
+        """
+        from .repositories import PullOptions
+
+        options = PullOptions(branch, directory, apply, allow_programs, max_diff)
+        return await self.repositories.pull(name, repo, options, on_progress=on_progress)
 
     def _copy(self, name: str, listener: CopyListener | None) -> Copy:
         from .files.copy import Copy

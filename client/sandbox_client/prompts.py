@@ -127,13 +127,21 @@ class Prompts:
         return replace(result, started=True, time_limit=task.time_limit)
 
     async def run_internal(
-        self, name: str, command: str, *, directory: str | None = None
+        self,
+        name: str,
+        command: str,
+        *,
+        directory: str | None = None,
+        deadline: float = INTERNAL_DEADLINE,
     ) -> CommandResult:
-        """Run an internal command of the client once, and end its session; nothing is masked."""
+        """Run an internal command of the client once, and end its session; nothing is masked.
+
+        After `deadline` seconds it is killed.
+        """
         session = f"{INTERNAL_PREFIX}{secrets.token_hex(4)}"
         follower = OutputFollower(
             self.timing,
-            INTERNAL_DEADLINE,
+            deadline,
             OutputListener(ignore_progress),
             give_up_after=INTERNAL_OUTAGE,
         )

@@ -15,7 +15,13 @@ from sandbox_client.repository import sandbox_answers, sandbox_scripts
 from sandbox_client.repository.branch import apply_work, default_branch, summarize
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
-from sandbox_client.repository.incoming import export_command, import_and_record, incoming
+from sandbox_client.repository.incoming import (
+    export_command,
+    import_and_record,
+    incoming,
+    require_ours,
+    require_sent,
+)
 from sandbox_client.repository.local import Repository, open_repository
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
@@ -126,6 +132,7 @@ class Exchange:
     leave_out: Sequence[str] = ()
     history: bool = False
     scratch: Path = field(init=False)
+    sent: Sent = field(init=False)
     exported: sandbox_answers.Exported = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,14 +151,17 @@ class Exchange:
     def in_sandbox(self, command: str) -> str:
         return run(self.scratch, "bash", "-c", command, path=self.path, home=self.scratch)
 
+    def check(self) -> sandbox_answers.Checked:
+        output = self.in_sandbox(sandbox_scripts.check(str(self.box)))
+        return sandbox_answers.read_checked(output)
+
     def push(self) -> tuple[Amount, int]:
         """Send the working tree; return the amount, and the size of the bundle."""
         store = self.store
         paths = survey(self.repository, history=self.history).paths
         decision = decide(paths, self.include, self.leave_out)
-        checked = sandbox_answers.read_checked(
-            self.in_sandbox(sandbox_scripts.check(str(self.box)))
-        )
+        checked = self.check()
+        require_ours(store, checked)
         with outgoing(
             store, NAME, str(self.box), decision, history=self.history, sandbox_has=checked.sent
         ) as out:
@@ -161,13 +171,15 @@ class Exchange:
             bundle = out.bundle()
             target = self.scratch / "in.bundle"
             shutil.copy(bundle.path, target)
-            before = store.load(NAME)
+            before = store.find(NAME, str(self.box), checked.sent)
+            out.announce()
             command = sandbox_scripts.receive(
                 out.sent,
                 str(target),
                 bundle.sha256,
                 store.repository.object_format,
                 before.known if before else (),
+                store.identity,
             )
             received = sandbox_answers.read_received(self.in_sandbox(command))
             assert received.head == out.sent.commit
@@ -175,7 +187,7 @@ class Exchange:
             return out.amount, bundle.size
 
     def export(self, branch: str = "") -> tuple[Sent, sandbox_answers.Exported, Path]:
-        sent = self.store.require(NAME)
+        sent = require_sent(self.store, self.store.require(NAME), self.check())
         bundle = self.scratch / "out.bundle"
         name = branch or default_branch(NAME)
         output = self.in_sandbox(export_command(self.store, sent, name, str(bundle)))
@@ -183,9 +195,9 @@ class Exchange:
 
     @contextmanager
     def checked(self, limits: Limits | None = None, branch: str = "") -> Generator[CheckedWork]:
-        sent, exported, bundle = self.export(branch)
-        self.exported = exported
-        with incoming(self.store, sent, exported, bundle, limits or Limits()) as work:
+        self.sent, self.exported, bundle = self.export(branch)
+        limits = limits or Limits()
+        with incoming(self.store, self.sent, self.exported, bundle, limits) as work:
             yield work
 
     def pull(self, branch: str = "", *, limits: Limits | None = None) -> tuple[Imported, Summary]:
@@ -193,7 +205,8 @@ class Exchange:
         name = branch or default_branch(NAME)
         with self.checked(limits, name) as work:
             summary = summarize(work)
-            return import_and_record(self.store, work, self.exported, name), summary
+            imported = import_and_record(self.store, self.sent, work, self.exported, name)
+            return imported, summary
 
     def apply(self, *, allow_runs_later: bool = False) -> Summary:
         with self.checked() as work:

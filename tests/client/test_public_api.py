@@ -29,7 +29,11 @@ NAMES = {
     "ProxyFailed",
     "ProxyRefused",
     "ProxyUnreachable",
+    "Pull",
+    "Push",
+    "PushPlan",
     "QuotaReached",
+    "RepositoryRefused",
     "Row",
     "Sandbox",
     "SandboxCommand",
@@ -44,6 +48,7 @@ NAMES = {
     "Signal",
     "State",
     "WaitResult",
+    "WorkRefused",
 }
 
 

@@ -195,8 +195,9 @@ def test_a_record_is_read_as_it_was_written(person: Git, tmp_path: Path) -> None
 
     assert store.load("box") == record
     assert store.all() == [record]
-    store.forget("box")
-    assert store.load("box") is None
+    assert store.find("box", record.directory, record.commit) == record
+    assert store.find("box", "/sandbox/other", record.commit) is None
+    assert Store(store.repository, "https://other.test").load("box") is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"withheld": 1}', '{"withheld": [{}]}'])
@@ -204,7 +205,8 @@ def test_a_damaged_record(person: Git, tmp_path: Path, text: str) -> None:
     top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
     store = Store(open_repository(str(top), person))
     store.save(sent())
-    (top / ".git" / "remote-sandbox" / "sent" / "box.json").write_text(text)
+    (record,) = (top / ".git" / "remote-sandbox" / "sent").glob("*/*.json")
+    record.write_text(text)
 
     with pytest.raises(LocalFileError, match="record of what was sent"):
         store.load("box")

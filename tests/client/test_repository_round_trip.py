@@ -643,7 +643,7 @@ def test_two_sandboxes_have_the_same_snapshot(exchange: Exchange, tmp_path: Path
     write(exchange.top, {"a.txt": "two\n"})
     exchange.push()
     first = exchange.store.require(NAME)
-    (exchange.repository.store_dir / "sent" / f"{NAME}.json").unlink()
+    shutil.rmtree(exchange.repository.store_dir / "sent")
     exchange.box = tmp_path / "sandbox" / "other"
 
     exchange.push()

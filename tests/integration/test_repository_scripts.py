@@ -46,8 +46,10 @@ async def test_a_repository_goes_and_comes_back(
         with outgoing(store, BOX, DIRECTORY, decide([], (), ())) as out:
             bundle = out.bundle()
             await box.client.upload(BOX, [str(bundle.path)], "/sandbox/in.bundle")
+            out.announce()
             command = sandbox_scripts.receive(
-                out.sent, "/sandbox/in.bundle", bundle.sha256, store.repository.object_format
+                *(out.sent, "/sandbox/in.bundle", bundle.sha256, store.repository.object_format),
+                identity=store.identity,
             )
             received = sandbox_answers.read_received(await run(box, command, session))
             assert received.head == out.sent.commit
@@ -62,7 +64,7 @@ async def test_a_repository_goes_and_comes_back(
     sent = store.require(BOX)
     with incoming(store, sent, exported, tmp_path / "out.bundle", Limits()) as work:
         summary = summarize(work)
-        import_and_record(store, work, exported, "sandbox/box")
+        import_and_record(store, sent, work, exported, "sandbox/box")
 
     assert [each.path for each in summary.files] == ["a.txt", "left.txt"]
     assert git(top, "show", "sandbox/box:a.txt") == "better"

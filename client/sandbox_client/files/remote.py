@@ -32,6 +32,7 @@ from sandbox_client.errors import (
     SandboxError,
 )
 from sandbox_client.http import MAX_RETRY_AFTER
+from sandbox_client.prompts import INTERNAL_DEADLINE
 from sandbox_client.text import last_line, pluralize
 from sandbox_client.truncation import MAX_OUTPUT
 
@@ -68,14 +69,20 @@ class OneShotCommands:
 
     prompts: Prompts
 
-    async def run(self, name: str, directory: str, command: str) -> str:
+    async def run(
+        self, name: str, directory: str, command: str, deadline: float = INTERNAL_DEADLINE
+    ) -> str:
         """Run a command in a directory of the sandbox and return its output.
+
+        After `deadline` seconds it is killed.
 
         Raises:
             CommandStateUnknown: nothing says how it has ended, or whether it was started.
             FileRefused: it was killed or timed out.
         """
-        result = await self.prompts.run_internal(name, command, directory=directory)
+        result = await self.prompts.run_internal(
+            name, command, directory=directory, deadline=deadline
+        )
         if not result.has_ended:
             raise CommandStateUnknown(
                 f"A command on the files of sandbox '{name}' was started, and its end is not known:"

@@ -135,6 +135,23 @@ def read_patch(work: CheckedWork, *, binary: bool = False) -> bytes:
     return work.stage.git.run(*words, work.sent.commit, work.tip, "--", max_output=_MAX_PATCH)
 
 
+def read_diff(work: CheckedWork, limit: int) -> str:
+    """Return the changes of checked work as text, safe to print; of a long one head and tail."""
+    try:
+        text = decode(read_patch(work))
+    except GitFailed:
+        return "(The diff is too long to be shown.)\n"
+    safe = "\n".join(
+        "\t".join(shown(each, limit) for each in line.split("\t")) for line in text.split("\n")
+    )
+    if len(safe) <= limit:
+        return safe
+    head = safe[: 2 * limit // 3].rpartition("\n")[0]
+    tail = safe[len(safe) - limit // 3 :].partition("\n")[2]
+    left_out = pluralize(len(safe) - len(head) - len(tail), "character")
+    return f"{head}\n… {left_out} left out …\n{tail}"
+
+
 def import_work(repository: Repository, work: CheckedWork, branch: str) -> Imported:
     """Copy checked commits into the repository, and make the branch or let it go forward.
 
@@ -142,9 +159,8 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
         RepositoryRefused: the branch is checked out, diverged, or changed meanwhile.
         InvalidInput: the branch's name is invalid.
     """
-    ref = check_branch_name(repository, branch)
+    ref = require_free(repository, branch)
     git = repository.git
-    _require_free(repository, ref, branch)
     old = _commit_of(git, ref)
     if old and not _goes_forward(work, old):
         raise RepositoryRefused(
@@ -157,7 +173,14 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
     return Imported(branch, old, work.tip)
 
 
-def _require_free(repository: Repository, ref: str, branch: str) -> None:
+def require_free(repository: Repository, branch: str) -> str:
+    """Return the ref of a branch that may be written.
+
+    Raises:
+        RepositoryRefused: it is checked out, or leads to another one.
+        InvalidInput: git does not allow the name.
+    """
+    ref = check_branch_name(repository, branch)
     git = repository.git
     current = git.ask("symbolic-ref", "--quiet", "HEAD")
     where = git.text("for-each-ref", "--format=%(worktreepath)", ref)
@@ -171,6 +194,7 @@ def _require_free(repository: Repository, ref: str, branch: str) -> None:
             f"The branch '{branch}' is a symbolic ref, which leads to another one",
             advice="Name another branch with --branch.",
         )
+    return ref
 
 
 def _goes_forward(work: CheckedWork, old: str) -> bool:

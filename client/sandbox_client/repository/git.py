@@ -7,6 +7,7 @@ limits memory, time and files: it is for repositories whose content comes from a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -78,6 +79,41 @@ class ProcessLimits:
     seconds: int = 300
 
 
+class Interrupt:
+    """Ends the git processes of one transfer from another thread; no more are started then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._is_stopped = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Add a process; it is ended at once if `stop` was called."""
+        with self._lock:
+            self._running.add(process)
+            if self._is_stopped:
+                kill_group(process)
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        """Remove a process that has ended."""
+        with self._lock:
+            self._running.discard(process)
+
+    def stop(self) -> None:
+        """End all processes."""
+        with self._lock:
+            self._is_stopped = True
+            for each in self._running:
+                kill_group(each)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with those that it has started, unless it has ended."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @dataclass(frozen=True)
 class Finished:
     """A command that has ended: its exit code, output and the end of its errors."""
@@ -98,6 +134,7 @@ class Git:
     limits: ProcessLimits | None = None
     deadline: float = DEADLINE
     options: tuple[str, ...] = field(default=())
+    interrupt: Interrupt = field(default_factory=Interrupt, compare=False)
 
     @classmethod
     def of_person(cls, environ: Mapping[str, str]) -> Git:
@@ -205,7 +242,7 @@ class Git:
             )
         except OSError as exc:
             raise GitFailed(f"git cannot be started: {exc.strerror}") from exc
-        running = _Running(process, max_output)
+        running = _Running(process, max_output, self.interrupt)
         return running.finish(
             arguments[0], stdin if isinstance(stdin, bytes) else None, self.deadline
         )
@@ -214,9 +251,12 @@ class Git:
 class _Running:
     """A process, with threads that feed it and read its errors while its output is read."""
 
-    def __init__(self, process: subprocess.Popen[bytes], max_output: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], max_output: int, interrupt: Interrupt
+    ) -> None:
         self._process = process
         self._max_output = max_output
+        self._interrupt = interrupt
         self._errors = b""
         self._is_late = False
 
@@ -228,6 +268,7 @@ class _Running:
         for each in (*helpers, timer):
             each.daemon = True
             each.start()
+        self._interrupt.add(self._process)
         try:
             output = self._read_output(verb)
             code = self._process.wait()
@@ -235,6 +276,7 @@ class _Running:
             self._kill()
             raise
         finally:
+            self._interrupt.remove(self._process)
             timer.cancel()
             self._close(helpers)
         if self._is_late:
@@ -271,9 +313,8 @@ class _Running:
         self._kill()
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        kill_group(self._process)
+        self._process.wait()
 
     def _close(self, helpers: Iterable[threading.Thread]) -> None:
         for each in helpers:

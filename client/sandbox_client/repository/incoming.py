@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import WorkRefused
+from sandbox_client.errors import RepositoryRefused, WorkRefused
 
 from .branch import Imported, haves, import_work
 from .names import decode
-from .quarantine import Limits, checked_work, require_bundle, require_size
+from .quarantine import CheckedWork, checked_work, require_bundle, require_size
+from .sandbox_answers import refusal
 from .sandbox_scripts import export
 from .snapshot import index_line
 
@@ -23,14 +24,62 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from .quarantine import CheckedWork
-    from .sandbox_answers import Exported
+    from .quarantine import Limits
+    from .sandbox_answers import Checked, Exported
     from .store import Sent, Store, Withheld
+
+_SIGNATURES = (b"gpgsig", b"gpgsig-sha256", b"mergetag")  # void in a commit that is made again
+
+
+def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
+    """Return the record of what the sandbox has at the directory of `sent`, the newest record.
+
+    They differ after a push that broke off, and after a push from elsewhere.
+
+    Raises:
+        RepositoryRefused: the sandbox has nothing there that was sent from here.
+    """
+    if checked.state in {"absent", "empty"}:
+        raise RepositoryRefused(
+            f"Sandbox '{sent.sandbox}' has no repository at {sent.directory} any more",
+            advice="Push again. A directory outside /sandbox is lost in a pause, and everything"
+            " when the sandbox is deleted.",
+        )
+    require_ours(store, checked)
+    if not checked.sent:
+        raise refusal("receiving")
+    found = store.find(sent.sandbox, sent.directory, checked.sent)
+    if found is None:
+        raise refusal("another")
+    return found
+
+
+def require_ours(store: Store, checked: Checked) -> None:
+    """Check that what a directory of a sandbox has, if anything, was sent from this repository.
+
+    Raises:
+        RepositoryRefused: it has other files, or another repository.
+    """
+    if checked.state == "occupied":
+        raise refusal("occupied")
+    if checked.state == "ours" and checked.owner != store.identity:
+        raise refusal("other")
 
 
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:
-    """Return the command that writes what is new for `branch` to `bundle`, an absolute path."""
-    return export(sent, bundle, haves(store.repository, sent, branch))
+    """Return the command that writes what is new for `branch` to `bundle`, a path of the sandbox.
+
+    Raises:
+        RepositoryRefused: what was sent is not here any more.
+    """
+    if not store.is_complete(sent):
+        raise RepositoryRefused(
+            f"The commit {sent.head[:10]}, on which the work in the sandbox is based, is no longer"
+            " in this repository",
+            advice="It was amended or rebased away, and git has removed it since. Fetch it again if"
+            " a remote has it, or copy the files with `remote-sandbox cp`.",
+        )
+    return export(sent, bundle, haves(store.repository, sent, branch), store.identity)
 
 
 def require_download(exported: Exported, limits: Limits) -> bool:
@@ -57,7 +106,19 @@ def incoming(
         yield restore_withheld(work)
 
 
-def import_and_record(store: Store, work: CheckedWork, exported: Exported, branch: str) -> Imported:
+@contextmanager
+def known_work(store: Store, sent: Sent, limits: Limits) -> Generator[CheckedWork]:
+    """Yield the work that was pulled last, which was checked then and is in the repository."""
+    base = replace(sent, commit=sent.snapshot)
+    with store.stage(store.repository.git.isolated(limits.process)) as stage:
+        heads = [f"^{each}" for each in (sent.head, sent.snapshot) if each]
+        text = stage.git.text("rev-list", "--topo-order", "--reverse", sent.imported, *heads)
+        yield CheckedWork(stage, base, sent.imported, tuple(text.split()))
+
+
+def import_and_record(
+    store: Store, sent: Sent, work: CheckedWork, exported: Exported, branch: str
+) -> Imported:
     """Make the branch or let it go forward, and note what the sandbox need not send again.
 
     Raises:
@@ -65,13 +126,9 @@ def import_and_record(store: Store, work: CheckedWork, exported: Exported, branc
         InvalidInput: the name of the branch is invalid.
     """
     imported = import_work(store.repository, work, branch)
-    current = store.load(work.sent.sandbox)
-    if current is not None and current.snapshot == work.sent.snapshot:  # no push came between
+    if current := store.find(sent.sandbox, sent.directory, sent.commit):
         store.save(current.after_pull(exported.tip, imported.new))
     return imported
-
-
-_SIGNATURES = (b"gpgsig", b"gpgsig-sha256", b"mergetag")
 
 
 def restore_withheld(work: CheckedWork) -> CheckedWork:

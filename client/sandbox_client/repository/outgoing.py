@@ -46,9 +46,16 @@ class Outgoing:
         path = self.stage.path / "outgoing.bundle"
         return create_bundle(self.stage, path, self.sent.commit, object_format, self.have)
 
-    def confirm(self) -> None:
-        """Keep the record and the objects; call it when the sandbox has received the bundle."""
+    def announce(self) -> None:
+        """Keep the record and the objects; call it before the sandbox unpacks the bundle."""
         self.store.keep(self.stage, self.sent)
+
+    def confirm(self) -> None:
+        """Make the record the newest one; call it when the sandbox has just this."""
+        if self.store.find(self.sent.sandbox, self.sent.directory, self.sent.commit) is None:
+            self.announce()
+        else:
+            self.store.save(self.sent)
 
 
 def require_decided(decision: Decision) -> None:
@@ -85,15 +92,17 @@ def outgoing(
         GitFailed: a file cannot be read, or changes meanwhile.
     """
     require_decided(decision)
-    _require_absolute(directory)
+    require_absolute(directory)
     repository = store.repository
     found = survey(repository, history=history)
     _require_possible(found, decision, history=history)
     with store.stage() as stage:
         left_out = set(decision.left_out)
         snapshot = take_snapshot(repository, found, stage, left_out=left_out, history=history)
-        before = store.load(sandbox)
-        have = _have(before, snapshot, directory, sandbox_has, history=history)
+        before = store.find(sandbox, directory, sandbox_has) if sandbox_has else None
+        if before and not store.is_complete(before):
+            before, sandbox_has = None, ""
+        have = _have(before, snapshot, sandbox_has, history=history)
         sent = Sent(
             sandbox=sandbox,
             directory=directory,
@@ -105,13 +114,18 @@ def outgoing(
             has_history=history,
             withheld=snapshot.withheld,
         )
-        if before and (before.commit, before.directory) == (sent.commit, directory):
+        if before and before.commit == sent.commit:
             sent = sent.after_pull(before.pulled, before.imported)
         stage.end_history_at(sent.boundary)
         yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have))
 
 
-def _require_absolute(directory: str) -> None:
+def require_absolute(directory: str) -> None:
+    """Check that a directory is an absolute path of the sandbox, on one line.
+
+    Raises:
+        InvalidInput: it is not.
+    """
     if not directory.startswith("/") or not directory.isprintable():
         raise InvalidInput(
             f"{shown(directory)!r} is not an absolute path of the sandbox",
@@ -133,13 +147,11 @@ def _require_possible(found: Survey, decision: Decision, *, history: bool) -> No
         )
 
 
-def _have(
-    before: Sent | None, snapshot: Snapshot, directory: str, sandbox_has: str, *, history: bool
-) -> str:
+def _have(before: Sent | None, snapshot: Snapshot, sandbox_has: str, *, history: bool) -> str:
     """Return the commit that both sides have, on which a thin pack can be based, if any."""
     if snapshot.commit == sandbox_has and not history:
         return sandbox_has
-    if before is None or before.directory != directory or before.commit != sandbox_has:
+    if before is None:
         return ""
     return sandbox_has if before.has_history or not history else ""
 

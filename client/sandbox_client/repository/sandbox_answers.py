@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a sandbox has at a directory: `state` is absent, empty, ours, or occupied by others."""
+    """What a sandbox has at a directory: `state` is absent, empty, ours, or occupied by others.
+
+    `sent` is empty if nothing arrived completely. `owner` identifies the repository that was sent.
+    `has_program` is False if a program was asked for and is not there.
+    """
 
     git: str
     state: str
     head: str
     sent: str
     has_work: bool
+    owner: str = ""
+    has_program: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,15 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     ),
     "occupied": (
         "The directory in the sandbox has files that were not sent from here",
-        "Name another directory, or remove that one with {run}.",
+        "Name another directory with --directory, or remove that one with {run}.",
+    ),
+    "other": (
+        "The directory in the sandbox has another repository, or another copy of this one",
+        "Name another directory with --directory, or remove that one with {run}.",
+    ),
+    "another": (
+        "The sandbox has another push than the last one from here",
+        "Push again; if the sandbox has work that is to be kept, pull from where it was sent.",
     ),
     "has-commits": (
         "The sandbox has commits that were not pulled",
@@ -109,6 +123,8 @@ def read_checked(output: str) -> Checked:
         _commit(fields, "head", optional=True),
         _commit(fields, "sent", optional=True),
         fields.get("has_work") is True,
+        _text(fields, "owner"),
+        fields.get("program") is not False,
     )
 
 
@@ -148,13 +164,14 @@ def read_answer(output: str, kind: str) -> Mapping[str, object]:
     except (IndexError, ValueError):
         raise _unreadable(last_line(output) or "it printed nothing") from None
     if fields.get("remote_sandbox") == "refused":
-        raise _refusal(_text(fields, "reason"), _text(fields, "detail"))
+        raise refusal(_text(fields, "reason"), _text(fields, "detail"))
     if fields.get("remote_sandbox") != kind:
         raise _unreadable(lines[-1])
     return fields
 
 
-def _refusal(reason: str, detail: str) -> RepositoryRefused:
+def refusal(reason: str, detail: str = "") -> RepositoryRefused:
+    """Return the error for a reason that a script gives."""
     message, advice = _REFUSALS.get(
         reason,
         (
@@ -165,6 +182,15 @@ def _refusal(reason: str, detail: str) -> RepositoryRefused:
     text = f"{message}: {shown(detail.strip())}" if detail.strip() else message
     cause = "the sandbox, or its directory; the repository on this machine was not changed."
     return RepositoryRefused(text, advice=advice).but(cause=cause)
+
+
+def no_program(program: str) -> RepositoryRefused:
+    """Return the error for a sandbox that lacks a program, such as that of an agent."""
+    return RepositoryRefused(
+        f"The sandbox has no program '{shown(program, 60)}'",
+        advice="Install it there, create a sandbox from an image that has it, or name another agent"
+        " in agentCommand of the configuration.",
+    ).but(cause="the sandbox's image; nothing was sent.")
 
 
 def _unreadable(text: str) -> WorkRefused:

@@ -1,8 +1,8 @@
 """The scripts that run in a sandbox: look at it, receive a bundle, export the work; pure.
 
-Each function returns a command line of `sh`, for `Client.run` without a session. A script prints
-one JSON object as its last line, which `sandbox_answers` reads. No name of a file is in it: that
-may be anything. The sandbox's git runs there with what the agent has configured; nothing of it
+Each function returns a command line of `sh`; a path that begins with `~/` is below HOME. A script
+prints one JSON object as its last line, which `sandbox_answers` reads. No name of a file is in it:
+that may be anything. The sandbox's git runs there with what the agent has configured; nothing of it
 runs here.
 """
 
@@ -41,7 +41,10 @@ trust() {
   || git config --global --get-all safe.directory 2>/dev/null | grep -qxF "$(pwd -P)"
   || git config --global --add safe.directory "$(pwd -P)";
 };
-ours() { [ -e .git ] && [ -n "$(g config --local --get remote-sandbox.version 2>/dev/null)" ]; };
+note() { g config --local --get "remote-sandbox.$1" 2>/dev/null; };
+ours() { [ -e .git ] && [ -n "$(note version)" ]; };
+begun() { [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)" ]; };
+owned() { ours || fail occupied; [ "$(note repository)" = "$1" ] || fail other; };
 dirty() { [ -n "$(g status --porcelain --ignore-submodules=all 2>/dev/null | head -n 1)" ]; };
 command -v git >/dev/null 2>&1 || fail no-git;
 v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
@@ -62,31 +65,41 @@ treeof() { g rev-parse -q --verify "$1^{tree}"; };
 [ "${v%%.*}" -gt 2 ] 2>/dev/null
 || { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
 dir=$1; shift;
-full() { case $1 in /*) printf "%s" "$1";; *) printf "%s" "$(pwd)/$1";; esac; };
+full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
+  *) printf "%s" "$(pwd)/$1";; esac; };
 """
 _CHECK = r"""
-state=absent; head=; sent=; work=false;
+state=absent; head=; sent=; work=false; owner=; program=true;
+[ "$1" = - ] || command -v "$1" >/dev/null 2>&1 || program=false;
 if [ -d "$dir" ]; then
   cd "$dir" 2>/dev/null || fail directory "it cannot be entered";
   if [ -z "$(ls -A 2>/dev/null)" ]; then state=empty;
   else
     trust; state=occupied;
-    if ours; then
-      state=ours; head=$(id HEAD); sent=$(id refs/remote-sandbox/sent);
+    if begun; then state=empty; elif ours; then
+      state=ours; head=$(id HEAD); owner=$(note repository | tr -cd 0-9a-f);
+      [ -n "$(note receiving)" ] || sent=$(id refs/remote-sandbox/sent);
       if dirty; then work=true; fi;
     fi;
   fi;
 elif [ -e "$dir" ]; then state=occupied; fi;
 answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\":\"$sent\",
-\"has_work\":$work";
+\"has_work\":$work,\"owner\":\"$owner\",\"program\":$program";
 """
 # A chmod that changes nothing tells a file system without modes: git then keeps those it was given.
 _RECEIVE = r"""
-bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7;
-[ -f "$bundle" ] || fail no-bundle;
+bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7; owner=$8;
+arrived() {
+  answer received ",\"head\":\"$1\",\"keeps_modes\":$(g config --bool core.fileMode)";
+};
+if [ ! -f "$bundle" ]; then
+  cd "$dir" 2>/dev/null && [ -e .git ] || fail no-bundle; trust; owned "$owner";
+  [ -z "$(note receiving)" ] && [ "$(id refs/remote-sandbox/sent)" = "$commit" ] || fail no-bundle;
+  arrived "$commit";
+fi;
 [ "$(h "$bundle")" = "$sha" ] || fail differs;
 mkdir -p "$dir" 2>/dev/null; cd "$dir" 2>/dev/null || fail directory "it cannot be made";
-if [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)" ]; then rm -rf .git; fi;
+if begun; then rm -rf .git; fi;
 if [ -z "$(ls -A)" ]; then
   if [ "$format" = sha1 ]; then err=$(g init -q --template= . 2>&1);
   else err=$(g init -q --template= --object-format="$format" . 2>&1); fi
@@ -96,13 +109,14 @@ if [ -z "$(ls -A)" ]; then
   chmod 600 "$f" 2>/dev/null; [ ! -x "$f" ] || m=false;
   rm -f "$f";
   g config core.fileMode $m && g config core.autocrlf false && g config gc.auto 0
-  && g symbolic-ref HEAD "refs/heads/$branch" && g config remote-sandbox.version 1
+  && g symbolic-ref HEAD "refs/heads/$branch" && g config remote-sandbox.repository "$owner"
+  && g config remote-sandbox.version 1
   || fail init "git config failed";
   git config user.email >/dev/null 2>&1 || {
     g config user.name "Agent in the sandbox"; g config user.email agent@localhost; };
 else
-  trust; ours || fail occupied;
-  if [ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ]; then
+  trust; owned "$owner";
+  if [ -z "$(note receiving)" ]; then
     head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
     is=; same=;
     for each in $known; do
@@ -129,14 +143,15 @@ g update-ref -d refs/remote-sandbox/work 2>/dev/null;
 err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
 g config --unset remote-sandbox.receiving;
 rm -f "$bundle";
-answer received ",\"head\":\"$(id HEAD)\",\"keeps_modes\":$(g config --bool core.fileMode)";
+arrived "$(id HEAD)";
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward.
 _EXPORT = r"""
-out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; tip=;
+out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; owner=$7; tip=;
 cd "$dir" 2>/dev/null || fail directory "it is gone";
-trust; ours || fail occupied;
-[ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ] || fail receiving;
+trust; owned "$owner";
+[ -z "$(note receiving)" ] || fail receiving;
+[ "$(id refs/remote-sandbox/sent)" = "$commit" ] || fail another;
 head=$(id HEAD); [ -n "$head" ] || fail no-commit;
 worktree || fail directory "no temporary directory";
 make() { g commit-tree "$tree" "$@" -m "$message" 2>"$tmp/err"; };
@@ -175,18 +190,26 @@ UNCOMMITTED = "Uncommitted changes in the sandbox"
 JOINING = "Join the changes that were pulled before the agent committed"
 
 
-def check(directory: str) -> str:
-    """Return the command that looks whether the sandbox has git, and what is at `directory`."""
-    return _command(_CHECK, _from_work(directory))
+def check(directory: str, program: str = "") -> str:
+    """Return the command that looks whether the sandbox has git, and what is at `directory`.
+
+    It also looks for a program, if that is given.
+    """
+    return _command(_CHECK, _from_work(directory), program or NONE)
 
 
 def receive(
-    sent: Sent, bundle: str, sha256: str, object_format: str, known: Sequence[str] = ()
+    sent: Sent,
+    bundle: str,
+    sha256: str,
+    object_format: str,
+    known: Sequence[str] = (),
+    identity: str = "",
 ) -> str:
-    """Return the command that unpacks a bundle and checks it out.
+    """Return the command that unpacks a bundle and checks it out; it may be repeated.
 
-    A repository that has commits or changes that are not in `known`, is left as it is: nothing is
-    lost that did not come back.
+    A repository that has commits or changes that are not in `known`, or that has another
+    `identity`, is left as it is: nothing is lost that did not come back.
     """
     return _command(
         _RECEIVE,
@@ -200,10 +223,11 @@ def receive(
         ),
         " ".join(sent.boundary) or NONE,
         " ".join(known) or NONE,
+        identity,
     )
 
 
-def export(sent: Sent, bundle: str, haves: Sequence[str]) -> str:
+def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") -> str:
     """Return the command that writes the agent's work to `bundle`, without what `haves` reach.
 
     What the agent has not committed becomes one more commit, on top of the last one that was
@@ -218,7 +242,7 @@ def export(sent: Sent, bundle: str, haves: Sequence[str]) -> str:
             sent.pulled or NONE,
             " ".join(haves),
         ),
-        *(UNCOMMITTED, JOINING),
+        *(UNCOMMITTED, JOINING, identity),
     )
 
 

@@ -8,17 +8,17 @@ interrupted transfer goes on with the same one.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .git import Git
 from .names import encode, nul_list
 from .store import Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from .git import Git
     from .local import Repository
     from .store import Stage
 
@@ -181,15 +181,7 @@ def index_line(entry: Withheld) -> bytes:
 
 
 def _with_settings(git: Git, *settings: str) -> Git:
-    return Git(
-        git.program,
-        git.environ,
-        (*git.settings, *settings),
-        git.directory,
-        git.limits,
-        git.deadline,
-        git.options,
-    )
+    return replace(git, settings=(*git.settings, *settings))
 
 
 def _commit(

@@ -1,14 +1,19 @@
-"""What this program keeps in a repository, in `.git/remote-sandbox`: a record for each sandbox.
+"""What this program keeps in a repository, in `.git/remote-sandbox`: a record of each push.
 
 A record says what was sent, so that a later transfer sends only what is new, and so that what comes
-back is compared with it. The objects of the snapshot are in a bare repository of its own, whose
-alternate is the person's: no object, ref or index of the person's is written.
+back is compared with it. It is written before the sandbox unpacks anything: what a sandbox says
+that it has then always leads to a record, also after a push that broke off. Records are separate
+for each proxy and name; whether a sandbox of that name is still the same one, only its content
+says. The objects of the snapshots are in a bare repository of its own, whose alternate is the
+person's: no object, ref or index of the person's is written.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
     from .local import Repository
 
 _LEFTOVER_AGE = 24 * 3600.0  # seconds after which the directory of a killed process is removed
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+_RECORDS = 4  # of one directory of a sandbox, the newest
+_PACKS = 12  # of the store; with more, it is packed again
+_UNREACHABLE = "1.day.ago"  # until then, objects that no record needs may be in use
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Store:
-    """The records and objects of one repository; `clock` returns seconds since 1970."""
+    """The records and objects of one repository, for the sandboxes of one proxy.
+
+    `clock` returns seconds since 1970.
+    """
 
     repository: Repository
+    proxy: str = ""  # its URL
     clock: Callable[[], float] = time.time
 
     @property
@@ -105,48 +118,67 @@ class Store:
         """Git on the store."""
         return self.repository.git.on(self.path)
 
-    def load(self, sandbox: str) -> Sent | None:
-        """Return the record of a sandbox, or None if nothing was sent from this repository.
+    @property
+    def identity(self) -> str:
+        """A random text by which a sandbox knows this repository again.
+
+        Raises:
+            LocalFileError: it cannot be read, or made.
+        """
+        self._prepare()
+        path = self.path / "remote-sandbox-identity"
+        try:
+            text = path.read_text(encoding="ascii")
+        except (OSError, ValueError):
+            text = ""
+        if not _IDENTITY.fullmatch(text):
+            raise LocalFileError(
+                f"{path} cannot be read",
+                advice=f"Remove {self.repository.store_dir} and push to another directory.",
+            )
+        return text
+
+    def load(self, sandbox: str, directory: str | None = None) -> Sent | None:
+        """Return the newest record of a sandbox, or of one of its directories, if there is any.
 
         Raises:
             LocalFileError: the record cannot be read.
         """
-        path = self._record(sandbox)
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            withheld = tuple(Withheld(**each) for each in fields.pop("withheld"))
-            boundary = tuple(fields.pop("boundary"))
-            return Sent(**fields, boundary=boundary, withheld=withheld)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise LocalFileError(
-                f"The record of what was sent to '{sandbox}' cannot be read: {path}",
-                advice="Remove that file and push again, to another directory of the sandbox.",
-            ) from exc
+        for path in self._records(sandbox):
+            sent = self._read(path)
+            if directory in {None, sent.directory}:
+                return sent
+        return None
 
-    def require(self, sandbox: str) -> Sent:
-        """Return the record of a sandbox.
+    def find(self, sandbox: str, directory: str, commit: str) -> Sent | None:
+        """Return the record of a commit that a directory of a sandbox has, if there is any."""
+        path = self._record(sandbox, directory, commit)
+        return self._read(path) if path.exists() else None
+
+    def require(self, sandbox: str, directory: str | None = None) -> Sent:
+        """Return the newest record of a sandbox, or of one of its directories.
 
         Raises:
             RepositoryRefused: nothing was sent to it.
         """
-        sent = self.load(sandbox)
+        sent = self.load(sandbox, directory)
         if sent is None:
+            where = f" to {directory}" if directory else ""
             raise RepositoryRefused(
-                f"Nothing of this repository was sent to sandbox '{sandbox}'",
+                f"Nothing of this repository was sent to sandbox '{sandbox}'{where}",
                 advice="Send it with `remote-sandbox push`, or go to the repository that was sent.",
             )
         return sent
 
     def all(self) -> list[Sent]:
-        """Return every record, by the names of the sandboxes."""
-        names = sorted(each.stem for each in (self.repository.store_dir / "sent").glob("*.json"))
-        return [self.require(name) for name in names]
+        """Return the newest record of each sandbox, by the sandboxes' names."""
+        folders = (self.repository.store_dir / "sent").glob(f"*.{self._proxy_key}")
+        names = sorted(each.name.removesuffix(f".{self._proxy_key}") for each in folders)
+        return [sent for sent in map(self.load, names) if sent is not None]
 
     def save(self, sent: Sent) -> None:
-        """Write the record of a sandbox, as a whole or not at all."""
-        path = self._record(sent.sandbox)
+        """Write a record, as a whole or not at all."""
+        path = self._record(sent.sandbox, sent.directory, sent.commit)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
@@ -159,14 +191,21 @@ class Store:
         self._prepare()
         ends = dict.fromkeys((sent.snapshot, sent.commit))
         for number, commit in enumerate(ends):
-            move_objects(stage.git, self.git, [commit], self._known_here(sent))
-            name = f"refs/sent/{sent.sandbox}/{number}"
-            self.git.run("update-ref", "--no-deref", name, commit)
+            move_objects(stage.git, self.git, [commit], [sent.head] if sent.head else [])
+            self.git.run("update-ref", "--no-deref", f"{self._refs(sent)}/{number}", commit)
         self.save(sent)
+        self._forget_old(sent)
+        self._pack_if_needed()
 
-    def forget(self, sandbox: str) -> None:
-        """Remove the record of a sandbox; its objects go with the next one that is kept."""
-        self._record(sandbox).unlink(missing_ok=True)
+    def is_complete(self, sent: Sent) -> bool:
+        """Check that the commits of a record are still here.
+
+        A commit that the person has amended or rebased away is in no branch; git removes it later.
+        """
+        ids = dict.fromkeys(filter(None, (sent.head, sent.snapshot, sent.commit)))
+        lines = "".join(f"{each}^{{tree}}\n" for each in ids)
+        output = self.git.run("cat-file", "--batch-check=%(objecttype)", stdin=lines.encode())
+        return output.split() == [b"tree"] * len(ids)
 
     @contextmanager
     def stage(self, git: Git | None = None) -> Generator[Stage]:
@@ -183,9 +222,6 @@ class Store:
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _known_here(self, sent: Sent) -> list[str]:
-        return [sent.head] if sent.head else []
-
     def _prepare(self) -> None:
         try:
             self.repository.store_dir.mkdir(mode=0o700, exist_ok=True)
@@ -199,6 +235,7 @@ class Store:
         path = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.repository.store_dir))
         git = self.repository.git.on(path)
         init_bare(git, path, self.repository.object_format, [self.repository.objects])
+        (path / "remote-sandbox-identity").write_text(secrets.token_hex(16), encoding="ascii")
         try:
             path.rename(self.path)
         except OSError:
@@ -215,10 +252,72 @@ class Store:
             if is_old:
                 shutil.rmtree(each, ignore_errors=True)
 
-    def _record(self, sandbox: str) -> Path:
+    def _forget_old(self, sent: Sent) -> None:
+        """Remove all records of a directory but the newest ones."""
+        here = [each for each in self._records(sent.sandbox) if _is_beside(each, sent)]
+        for path in here[_RECORDS:]:
+            self._drop(path)
+
+    def _drop(self, path: Path) -> None:
+        refs = f"refs/sent/{path.parent.name}/{path.stem}"
+        for number in (0, 1):
+            self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
+        path.unlink(missing_ok=True)
+
+    def _pack_if_needed(self) -> None:
+        """Remove what no record needs, if the store has many packs; a failure changes nothing."""
+        if len(list((self.path / "objects" / "pack").glob("*.pack"))) > _PACKS:
+            old = f"--unpack-unreachable={_UNREACHABLE}"
+            self.git.ask("repack", "-A", "-d", "-l", "--quiet", old)
+            self.git.ask("prune", f"--expire={_UNREACHABLE}")
+
+    def _read(self, path: Path) -> Sent:
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            withheld = tuple(Withheld(**each) for each in fields.pop("withheld"))
+            boundary = tuple(fields.pop("boundary"))
+            return Sent(**fields, boundary=boundary, withheld=withheld)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise LocalFileError(
+                f"The record of what was sent to a sandbox cannot be read: {path}",
+                advice="Remove that file and push again, to another directory of the sandbox.",
+            ) from exc
+
+    @property
+    def _proxy_key(self) -> str:
+        return hashlib.sha256(self.proxy.encode()).hexdigest()[:16]
+
+    def _folder(self, sandbox: str) -> Path:
         if not _NAME.fullmatch(sandbox):
             raise InvalidInput(f"{sandbox!r} is not a sandbox's name")
-        return self.repository.store_dir / "sent" / f"{sandbox}.json"
+        return self.repository.store_dir / "sent" / f"{sandbox}.{self._proxy_key}"
+
+    def _records(self, sandbox: str) -> list[Path]:
+        """Return the files of the records of a sandbox, the newest first."""
+        return sorted(self._folder(sandbox).glob("*.json"), key=_time_of, reverse=True)
+
+    def _record(self, sandbox: str, directory: str, commit: str) -> Path:
+        return self._folder(sandbox) / f"{_directory_key(directory)}-{commit}.json"
+
+    def _refs(self, sent: Sent) -> str:
+        path = self._record(sent.sandbox, sent.directory, sent.commit)
+        return f"refs/sent/{path.parent.name}/{path.stem}"
+
+
+def _directory_key(directory: str) -> str:
+    return hashlib.sha256(directory.encode()).hexdigest()[:16]
+
+
+def _is_beside(path: Path, sent: Sent) -> bool:
+    """Check whether a record is of the same directory as another one."""
+    return path.name.startswith(f"{_directory_key(sent.directory)}-")
+
+
+def _time_of(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # another process has removed it
+        return 0
 
 
 def init_bare(git: Git, path: Path, object_format: str, alternates: Sequence[str]) -> None:

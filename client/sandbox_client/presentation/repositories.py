@@ -1,0 +1,210 @@
+"""Pushes and pulls of repositories, as objects and as sentences; all names are safe to print."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from sandbox_client.repository.names import shown
+from sandbox_client.text import format_size, pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sandbox_client.repositories import Pull, Push, PushPlan
+    from sandbox_client.repository.branch import FileRow
+
+MAX_NAMES = 10  # in a sentence
+MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
+_BAR = 40  # signs for the lines of a file
+
+
+def plan_content(plan: PushPlan) -> dict[str, object]:
+    """Return what a push will send as an object."""
+    return {
+        "name": plan.name,
+        "repository": plan.repository,
+        "directory": plan.directory,
+        "branch": plan.branch,
+        "head": plan.head,
+        "files": plan.amount.files,
+        "bytes": plan.amount.size,
+        "commits": plan.amount.commits,
+        "history": plan.has_history,
+        "untracked": len(plan.survey.untracked),
+        "included": [shown(each) for each in plan.included],
+        "left_out": [shown(each) for each in plan.left_out],
+        "submodules": [shown(each) for each in plan.survey.submodules],
+        "embedded_repositories": [shown(each) for each in plan.survey.embedded],
+        "lfs_pointers": plan.survey.lfs_files,
+        "in_progress": plan.survey.in_progress,
+        "unused_patterns": [shown(each) for each in plan.unused],
+    }
+
+
+def push_content(push: Push) -> dict[str, object]:
+    """Return a push as an object."""
+    return {
+        **plan_content(push.plan),
+        "commit": push.commit,
+        "was_needed": push.plan.is_needed,
+        "sent_bytes": push.size,
+        "keeps_modes": push.keeps_modes,
+    }
+
+
+def describe_plan(plan: PushPlan) -> list[str]:
+    """Return lines about what a push will send, where to, and what stays here."""
+    if not plan.is_needed:
+        return [f"{plan.name} has just this already, in {plan.directory}", *_notes(plan)]
+    amount = plan.amount
+    files = f"{pluralize(amount.files, 'file')} ({format_size(amount.size)})"
+    history = f"{pluralize(amount.commits, 'commit')}" + (
+        " with the history" if plan.has_history else ", no earlier history"
+    )
+    source = f"{shown(plan.repository)} ({_state(plan)})"
+    return [f"{source} goes to {plan.name}:{plan.directory}: {files}, {history}", *_notes(plan)]
+
+
+def _state(plan: PushPlan) -> str:
+    branch = f"branch {shown(plan.branch)}" if plan.branch else "detached HEAD"
+    return f"{branch} at {plan.head[:10]}" if plan.head else f"{branch}, no commit yet"
+
+
+def _notes(plan: PushPlan) -> list[str]:
+    found = plan.survey
+    notes = [
+        _note("not in git yet, and goes as well", found.untracked),
+        _note("goes, although its name looks like a secret", plan.included),
+        _note("stays here", plan.left_out),
+        _note("a submodule, whose files stay here", found.submodules),
+        _note("a repository of its own, which stays here", found.embedded),
+        _note("fits no file that could go", plan.unused),
+    ]
+    if found.lfs_files:
+        notes.append(f"{pluralize(found.lfs_files, 'file')} of Git LFS: only the pointers go")
+    if found.in_progress:
+        notes.append(f"in the middle of {found.in_progress}: it goes as the files are now")
+    return [f"  {each}" for each in notes if each]
+
+
+def _note(words: str, names: Sequence[str]) -> str:
+    return f"{words}: {join_paths(names)}" if names else ""
+
+
+def join_paths(paths: Sequence[str]) -> str:
+    """Join the first paths, safe to print, and count the others."""
+    more = f" and {len(paths) - MAX_NAMES} more" if len(paths) > MAX_NAMES else ""
+    return ", ".join(map(shown, paths[:MAX_NAMES])) + more
+
+
+def describe_push(push: Push) -> str:
+    """Return a sentence about a push that is done."""
+    where = f"{push.plan.name}:{push.directory}"
+    if not push.plan.is_needed:
+        return f"{where} is at {push.commit[:10]} already; nothing was sent"
+    modes = (
+        "" if push.keeps_modes else "; files there cannot be made executable, git knows which are"
+    )
+    return f"{where} is at {push.commit[:10]} ({format_size(push.size)} sent){modes}"
+
+
+def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
+    """Return a pull as an object, with at most `limit` commits, files and names of each kind."""
+    summary = pull.summary
+    content: dict[str, object] = {
+        "name": pull.name,
+        "repository": pull.repository,
+        "directory": pull.directory,
+        "branch": pull.branch,
+        "commit": pull.commit,
+        "has_work": pull.has_work,
+        "changed": pull.is_changed,
+        "left_uncommitted": pull.left_uncommitted,
+        "other_branches": pull.other_branches,
+        "commits": [
+            {"id": each.id, "author": each.author, "date": each.date, "subject": each.subject}
+            for each in summary.commits[:limit]
+        ],
+        "files": [_file_content(each) for each in summary.files[:limit]],
+        "files_changed": len(summary.files),
+        "lines_added": summary.added,
+        "lines_deleted": summary.deleted,
+        "runs_later": [
+            {"path": shown(each.path), "run_by": each.runner} for each in summary.runs_later[:limit]
+        ],
+        "applied": pull.is_applied,
+    }
+    if pull.not_applied:
+        content["not_applied"] = pull.not_applied.message
+    return content | {"diff": pull.diff} if pull.diff else content
+
+
+def _file_content(row: FileRow) -> dict[str, object]:
+    return {
+        "path": row.shown_path,
+        "status": row.status,
+        "added": row.added,
+        "deleted": row.deleted,
+    }
+
+
+def describe_pull(pull: Pull) -> list[str]:
+    """Return lines about the work that a pull found: what came, its commits and its diffstat."""
+    if not pull.has_work:
+        return [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
+    summary = pull.summary
+    what = "is new" if pull.is_new else "went forward" if pull.is_changed else "is up to date"
+    count = pluralize(len(summary.commits), "commit")
+    lines = [f"branch {pull.branch} {what}: {count} from {pull.name}:{pull.directory}"]
+    lines += _limited(f"  {each.id[:10]} {each.subject}" for each in summary.commits)
+    lines += diffstat(summary.files)
+    if pull.left_uncommitted:
+        lines.append("the last commit has what was left uncommitted in the sandbox")
+    if pull.other_branches:
+        kind = "other branch" if pull.other_branches == 1 else "other branches"
+        lines.append(f"{pull.other_branches} {kind} stayed in the sandbox")
+    if summary.runs_later:
+        lines.append("these can run on this machine after a merge; look at them first:")
+        lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)
+    if pull.is_applied:
+        lines.append("applied to the working tree, not committed")
+    return lines
+
+
+def diffstat(files: Sequence[FileRow]) -> list[str]:
+    """Return a line for each changed file, as git does, and one with the sums."""
+    width = max((len(each.shown_path) for each in files[:MAX_ROWS]), default=0)
+    most = max(((each.added or 0) + (each.deleted or 0) for each in files), default=0)
+    scale = min(1.0, _BAR / most) if most else 1.0
+    rows = _limited(f"  {each.shown_path:{width}} | {_changes(each, scale)}" for each in files)
+    added, deleted = sum(f.added or 0 for f in files), sum(f.deleted or 0 for f in files)
+    total = f"  {pluralize(len(files), 'file')} changed, {added} added and {deleted} deleted lines"
+    return [*rows, total]
+
+
+def _changes(row: FileRow, scale: float) -> str:
+    if row.added is None or row.deleted is None:
+        return {"A": "new, binary", "D": "deleted, binary"}.get(row.status, "binary")
+    bar = "+" * round(row.added * scale) + "-" * round(row.deleted * scale)
+    kind = {"A": " (new)", "D": " (deleted)"}.get(row.status, "")
+    return f"{row.added + row.deleted} {bar}".rstrip() + kind
+
+
+def _limited(lines: Iterable[str]) -> list[str]:
+    found = list(lines)
+    more = [f"  … and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
+    return found[:MAX_ROWS] + more
+
+
+def next_commands(pull: Pull, *, is_here: bool = True) -> list[str]:
+    """Return the three command lines that make sense after a pull; none if there is no work.
+
+    They name the repository unless it `is_here`, in the working directory.
+    """
+    if not pull.has_work:
+        return []
+    git = "git" if is_here else f"git -C {shlex.quote(pull.repository)}"
+    branch = shlex.quote(pull.branch)
+    seen = f"{pull.base[:12]} {branch}" if pull.base else f"HEAD...{branch}"
+    return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}"]

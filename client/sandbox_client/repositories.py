@@ -1,0 +1,376 @@
+"""Repositories of this machine that go to sandboxes, and the work that comes back as a branch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from .api.sandboxes import check_name
+from .errors import RepositoryRefused, SandboxError
+from .files.outage import OUTAGE_LIMIT, Outage
+from .polling import ignore_progress, periodic_progress
+from .repository import sandbox_answers, sandbox_scripts
+from .repository.branch import (
+    Imported,
+    Summary,
+    apply_work,
+    default_branch,
+    read_diff,
+    require_free,
+    summarize,
+)
+from .repository.file_kinds import decide
+from .repository.git import Git, Interrupt
+from .repository.incoming import (
+    export_command,
+    import_and_record,
+    incoming,
+    known_work,
+    require_download,
+    require_ours,
+    require_sent,
+)
+from .repository.local import open_repository
+from .repository.outgoing import outgoing, require_decided
+from .repository.quarantine import Limits
+from .repository.snapshot import survey
+from .repository.store import Store
+from .repository.transfer import Transfer, explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from .files.remote import Files
+    from .polling import ProgressCallback
+    from .repository.file_kinds import Decision
+    from .repository.outgoing import Outgoing
+    from .repository.quarantine import CheckedWork
+    from .repository.sandbox_answers import Checked, Exported
+    from .repository.snapshot import Amount, Survey
+    from .repository.store import Sent
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push will send, before anything long is done.
+
+    `head` is the commit that is checked out here, empty if there is none; `amount` is what the
+    sandbox does not have yet. `unused` has the patterns that fit no file.
+    """
+
+    name: str
+    repository: str
+    directory: str
+    branch: str
+    head: str
+    amount: Amount
+    is_needed: bool
+    has_history: bool
+    survey: Survey
+    included: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a sandbox has after a push: `commit` is checked out in `plan.directory`.
+
+    `size` is what was sent, in bytes. `keeps_modes` is False if the file system there keeps no
+    permissions; git in the sandbox then keeps those that were sent.
+    """
+
+    plan: PushPlan
+    commit: str
+    size: int = 0
+    keeps_modes: bool = True
+
+    @property
+    def directory(self) -> str:
+        """The directory in the sandbox, where an agent should work."""
+        return self.plan.directory
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The work of a sandbox as a branch of this repository.
+
+    `commit` is that of the branch, empty if the sandbox has no work; `is_changed` says whether this
+    pull made the branch or let it go forward. `summary` compares the work with what was sent, and
+    `diff` is the same as text, safe to print. `base` is the commit that was sent, if that had
+    uncommitted changes: they are in the branch, too. `other_branches` stay in the sandbox.
+    `not_applied` says why the work was not applied although that was asked for.
+    """
+
+    name: str
+    repository: str
+    directory: str
+    branch: str
+    commit: str = ""
+    is_new: bool = False
+    is_changed: bool = False
+    summary: Summary = field(default_factory=lambda: Summary((), (), ()))
+    diff: str = ""
+    base: str = ""
+    left_uncommitted: bool = False
+    other_branches: int = 0
+    is_applied: bool = False
+    not_applied: RepositoryRefused | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the sandbox has anything that was not sent from here."""
+        return bool(self.commit)
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """How work comes back: the branch, the sandbox's directory, and what happens to it here."""
+
+    branch: str | None = None
+    directory: str | None = None
+    apply: bool = False
+    allow_programs: bool = False
+    max_diff: int = 0  # characters
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What goes, and where to.
+
+    `include` and `leave_out` decide about names that look like secrets. `program` has to be in the
+    sandbox, such as that of an agent.
+    """
+
+    directory: str | None = None
+    include: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+    history: bool = False
+    program: str = ""
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """Send repositories of this machine to sandboxes through `files`, and fetch the work.
+
+    `proxy` is the URL of the proxy, by which the records of pushes are kept apart.
+    """
+
+    files: Files
+    proxy: str
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    limits: Limits = field(default_factory=Limits)
+
+    async def push(
+        self,
+        name: str,
+        repo: str,
+        options: PushOptions | None = None,
+        *,
+        on_plan: Callable[[PushPlan], None] = lambda _plan: None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> Push:
+        """Send the working tree of `repo` to a sandbox; see `Client.push`.
+
+        Raises:
+            RepositoryRefused: something has to be decided or changed first; nothing was sent.
+        """
+        wanted = options or PushOptions()
+        async with self._transfer(name, repo, "push", on_progress) as transfer:
+            store = transfer.store
+            found, decision = await transfer.in_thread(partial(_surveyed, store, wanted))
+            where = transfer.directory(wanted.directory)
+            checked = await transfer.check(where, wanted.program)
+            require_ours(store, checked)
+            if not checked.has_program:
+                raise sandbox_answers.no_program(wanted.program)
+            manager = outgoing(
+                *(store, name, where, decision), history=wanted.history, sandbox_has=checked.sent
+            )
+            transfer.activity = "making a snapshot of the working tree"
+            async with transfer.managed(manager) as out:
+                plan = _plan(store, out, found, decision)
+                on_plan(plan)
+                return await self._send(transfer, plan, out, checked)
+
+    async def pull(
+        self,
+        name: str,
+        repo: str,
+        options: PullOptions | None = None,
+        *,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> Pull:
+        """Fetch the work of a sandbox as a branch of `repo`; see `Client.pull`.
+
+        Raises:
+            RepositoryRefused: nothing was sent, or the branch cannot be written.
+            WorkRefused: the work is not safe; nothing here was changed.
+        """
+        wanted = options or PullOptions()
+        async with self._transfer(name, repo, "pull", on_progress) as transfer:
+            newest = transfer.store.require(name, wanted.directory)
+            branch = wanted.branch or default_branch(name)
+            await transfer.in_thread(partial(require_free, transfer.store.repository, branch))
+            sent = require_sent(transfer.store, newest, await transfer.check(newest.directory))
+            try:
+                return await self._fetch(transfer, sent, wanted)
+            except RepositoryRefused:
+                now = transfer.store.find(name, sent.directory, sent.commit)
+                if now is None or now.imported == sent.imported:
+                    raise
+                return await self._fetch(transfer, now, wanted)  # another pull came between
+
+    async def pushed(self, repo: str) -> list[str]:
+        """Return the names of the sandboxes of this proxy that `repo` was sent to."""
+        store = await anyio.to_thread.run_sync(partial(self._open, repo, Interrupt()))
+        return [each.sandbox for each in store.all()]
+
+    def _open(self, repo: str, interrupt: Interrupt) -> Store:
+        git = replace(Git.of_person(self.environ), interrupt=interrupt)
+        return Store(open_repository(repo, git), self.proxy)
+
+    @contextlib.asynccontextmanager
+    async def _transfer(
+        self, name: str, repo: str, verb: str, on_progress: ProgressCallback
+    ) -> AsyncGenerator[Transfer]:
+        """Yield what one push or pull works with; explain an error that ends it."""
+        check_name(name)
+        outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
+        transfer = Transfer(name, replace(self.files, outage=outage))
+        clock = self.files.sandboxes.timing.clock
+        start = clock()
+
+        async def report() -> None:
+            await on_progress(clock() - start, None, transfer.activity)
+
+        try:
+            async with periodic_progress(report):
+                open_store = partial(self._open, repo, transfer.interrupt)
+                transfer.store = await transfer.in_thread(open_store)
+                try:
+                    yield transfer
+                finally:
+                    await transfer.remove_scratch()
+        except SandboxError as error:
+            raise explain(error, outage, name, verb) from None
+
+    async def _send(
+        self, transfer: Transfer, plan: PushPlan, out: Outgoing, checked: Checked
+    ) -> Push:
+        """Send a bundle and let the sandbox unpack it, unless it has the commit already."""
+        if not out.is_needed:
+            await transfer.in_thread(out.confirm)
+            return Push(plan, out.sent.commit)
+        transfer.activity = "packing the repository"
+        bundle = await transfer.in_thread(out.bundle)
+        await transfer.upload(bundle.path, bundle.size)
+        transfer.activity = "unpacking the repository in the sandbox"
+        await transfer.in_thread(out.announce)
+        before = transfer.store.find(transfer.name, out.sent.directory, checked.sent)
+        command = sandbox_scripts.receive(
+            out.sent,
+            transfer.bundle,
+            bundle.sha256,
+            transfer.store.repository.object_format,
+            before.known if before else (),
+            transfer.store.identity,
+        )
+        received = sandbox_answers.read_received(await transfer.run(command))
+        await transfer.in_thread(out.confirm)
+        return Push(plan, received.head, bundle.size, received.keeps_modes)
+
+    async def _fetch(self, transfer: Transfer, sent: Sent, options: PullOptions) -> Pull:
+        """Let the sandbox export its work, fetch and check it, and make the branch."""
+        store = transfer.store
+        branch = options.branch or default_branch(transfer.name)
+        transfer.activity = "collecting the work in the sandbox"
+        command = await transfer.in_thread(
+            partial(export_command, store, sent, branch, transfer.bundle)
+        )
+        exported = sandbox_answers.read_exported(await transfer.run(command))
+        result = Pull(
+            transfer.name,
+            store.repository.top,
+            sent.directory,
+            branch,
+            base=sent.snapshot if sent.head and sent.snapshot != sent.head else "",
+            left_uncommitted=exported.left_uncommitted,
+            other_branches=max(exported.branches - 1, 0),
+        )
+        if exported.tip == sent.commit:
+            return result
+        work = partial(_import, store, sent, exported, options, result)
+        if not require_download(exported, self.limits):
+            return await transfer.in_thread(lambda: work(known_work(store, sent, self.limits)))
+        with tempfile.TemporaryDirectory(prefix="tmp-", dir=store.repository.store_dir) as at:
+            bundle = Path(at, "bundle")
+            await transfer.download(exported, bundle)
+            transfer.activity = "checking the work"
+            arrived = incoming(store, sent, exported, bundle, self.limits)
+            return await transfer.in_thread(lambda: work(arrived))
+
+
+def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
+    found = survey(store.repository, history=options.history)
+    decision = decide(found.paths, options.include, options.leave_out)
+    require_decided(decision)
+    return found, decision
+
+
+def _plan(store: Store, out: Outgoing, found: Survey, decision: Decision) -> PushPlan:
+    return PushPlan(
+        name=out.sent.sandbox,
+        repository=store.repository.top,
+        directory=out.sent.directory,
+        branch=store.repository.branch,
+        head=store.repository.head,
+        amount=out.amount,
+        is_needed=out.is_needed,
+        has_history=out.sent.has_history,
+        survey=found,
+        included=decision.included,
+        left_out=decision.left_out,
+        unused=decision.unused,
+    )
+
+
+def _import(
+    store: Store,
+    sent: Sent,
+    exported: Exported,
+    options: PullOptions,
+    result: Pull,
+    manager: AbstractContextManager[CheckedWork],
+) -> Pull:
+    """Make the branch of checked work, and apply that if it is asked for."""
+    with manager as work:
+        summary = summarize(work)
+        diff = read_diff(work, options.max_diff) if options.max_diff else ""
+        imported = Imported(result.branch, sent.imported, sent.imported)
+        if exported.size:
+            imported = import_and_record(store, sent, work, exported, result.branch)
+        result = replace(
+            result,
+            commit=imported.new,
+            is_new=not imported.old,
+            is_changed=imported.is_changed,
+            summary=summary,
+            diff=diff,
+        )
+        if not options.apply:
+            return result
+        try:
+            apply_work(store.repository, work, allow_runs_later=options.allow_programs)
+        except RepositoryRefused as error:
+            return replace(result, not_applied=error)
+        return replace(result, is_applied=True)

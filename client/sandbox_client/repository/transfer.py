@@ -1,0 +1,216 @@
+"""What a push and a pull do with a sandbox: scripts, a bundle on its way, git beside the loop.
+
+Git and the checks run in worker threads, and a cancellation ends the git processes. A bundle is in
+a scratch directory of the sandbox's HOME, which is removed at the end. Each step may be repeated,
+so an outage of the proxy is survived, and repeating the whole takes up what broke off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from sandbox_client.api import files as file_api
+from sandbox_client.api.sandboxes import WORK
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    ProxyFailed,
+    ProxyUnreachable,
+    SandboxDeleted,
+    SandboxError,
+    SandboxNotFound,
+    WorkRefused,
+)
+from sandbox_client.files import local, shell_scripts
+from sandbox_client.files.download import Download
+from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import destination
+from sandbox_client.files.remote import new_token
+from sandbox_client.text import format_size
+
+from . import sandbox_answers, sandbox_scripts
+from .git import Interrupt
+from .outgoing import require_absolute
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from sandbox_client.files.model import FileEntry
+    from sandbox_client.files.outage import Outage
+    from sandbox_client.files.remote import Files
+
+    from .sandbox_answers import Checked, Exported
+    from .store import Store
+
+T = TypeVar("T")
+
+DEADLINE = 3_600.0  # seconds of a script: a bucket takes its time for thousands of files
+MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a whole
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass
+class Transfer:
+    """One push or pull: `activity` says what is done now."""
+
+    name: str
+    files: Files
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    activity: str = "looking at the repository"
+    store: Store = field(init=False)
+    _scratch: str = field(default_factory=lambda: f".remote-sandbox-{new_token()}")
+    _has_scratch: bool = False
+
+    def directory(self, given: str | None) -> str:
+        """Return the directory in the sandbox: as given, as before, or named as the repository."""
+        if given:
+            directory = file_api.absolute(given)
+            require_absolute(directory)
+            return directory
+        before = self.store.load(self.name)
+        name = _NOT_IN_A_NAME.sub("-", posixpath.basename(self.store.repository.top)).strip("-.")
+        return before.directory if before else f"{WORK}/{name or 'repository'}"
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` in a worker thread; a cancellation ends its git processes."""
+        results: list[T] = []
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                results.append(work())
+            except Exception as error:  # noqa: BLE001  # raised below, outside of the task group
+                failures.append(error)
+
+        async def stop_if_cancelled() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                if not results and not failures:
+                    self.interrupt.stop()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_if_cancelled)
+            await anyio.to_thread.run_sync(run)
+            tasks.cancel_scope.cancel()
+        await anyio.lowlevel.checkpoint()
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    @contextlib.asynccontextmanager
+    async def managed(self, manager: AbstractContextManager[T]) -> AsyncGenerator[T]:
+        """Enter and leave a context manager in worker threads."""
+        stack = contextlib.ExitStack()
+        try:
+            yield await self.in_thread(partial(stack.enter_context, manager))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(stack.close)
+
+    async def check(self, directory: str, program: str = "") -> Checked:
+        """Look whether the sandbox has git, and what is at a directory.
+
+        Raises:
+            RepositoryRefused: it has no git, or one that is too old.
+        """
+        self.activity = "looking at the sandbox"
+        output = await self.run(sandbox_scripts.check(directory, program))
+        return sandbox_answers.read_checked(output)
+
+    @property
+    def bundle(self) -> str:
+        """The bundle in the sandbox, as the scripts take it."""
+        return f"~/{self._scratch}/bundle"
+
+    async def remove_scratch(self) -> None:
+        """Remove the scratch directory of the sandbox, also in a cancelled task."""
+        if self._has_scratch:
+            script = shell_scripts.remove_scratch(self._scratch)
+            with anyio.move_on_after(10, shield=True), contextlib.suppress(SandboxError):
+                await self.files.one_shot.run(self.name, WORK, script)
+
+    async def run(self, command: str) -> str:
+        """Run a script, from a file if it is too long for a line of a terminal."""
+        if len(command) <= MAX_COMMAND:
+            return await self._run_line(command)
+        self._has_scratch = True
+        data = command.encode()
+        path = f"{file_api.HOME}/{self._scratch}/run"
+        request = file_api.write(self.name, path, data, append=False)
+        file_api.read_written(await self.files.send(request), len(data))
+        return await self._run_line(f'bash "$HOME"/{self._scratch}/run')
+
+    async def _run_line(self, line: str) -> str:
+        run = partial(self.files.one_shot.run, self.name, WORK, line, DEADLINE)
+        return await self.files.outage.survive(run)
+
+    async def upload(self, path: Path, size: int) -> None:
+        """Send a bundle."""
+        base = f"{file_api.HOME}/{self._scratch}"
+        self._has_scratch = True
+
+        def pieces() -> Iterator[bytes]:
+            done = 0
+            for piece in local.read_pieces(path, self.files.piece_size(base, "bundle")):
+                self.activity = f"sending {format_size(done)} of {format_size(size)}"
+                yield piece
+                done += len(piece)
+
+        await self.files.upload(self.name, base, "bundle", pieces())
+
+    async def download(self, exported: Exported, target: Path) -> None:
+        """Fetch the bundle; `incoming` checks it.
+
+        Raises:
+            WorkRefused: it has another size than the sandbox said.
+        """
+        listener = _Received(self, exported.size)
+        download = Download(self.files, self.name, listener)
+        async with contextlib.AsyncExitStack() as scratches:
+            path = f"{file_api.HOME}/{self._scratch}/bundle"
+            tree, scratch = await download.scan(scratches, path)
+            if [each.size for each in tree.files] != [exported.size]:
+                raise WorkRefused(
+                    "The bundle in the sandbox changed its size", advice="Pull again."
+                )
+            await download.tree(tree, destination(tree, str(target), into=False), scratch)
+
+
+@dataclass
+class _Received(CopyListener):
+    """Shows how much of a bundle has come."""
+
+    transfer: Transfer
+    size: int
+    done: int = 0
+
+    def transferred(self, entry: FileEntry, size: int) -> None:  # noqa: ARG002
+        self.done += size
+        text = f"fetching {format_size(self.done)} of {format_size(self.size)}"
+        self.transfer.activity = text
+
+
+def explain(error: SandboxError, outage: Outage, name: str, verb: str) -> SandboxError:
+    """Return the error of a push or pull that an outage or a deletion ended; others as they are."""
+    if isinstance(error, CommandStateUnknown):
+        return error.but(advice=f"Repeat the {verb}: it may be repeated at any time.")
+    if outage.has_answered and isinstance(error, SandboxNotFound):
+        return SandboxDeleted.during(name, f"the {verb} ran")
+    if not outage.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
+        return error
+    return error.but(
+        cause=f"the network, or a proxy that was stopped: it had answered this {verb} before.",
+        advice=f"Nothing is lost: the {verb} may be repeated at any time, and takes up what broke"
+        " off. Wait until the proxy answers ({check}), then repeat it.",
+    )
