@@ -14,6 +14,9 @@ from .errors import ConfigError, InvalidInput
 
 _INTERPRETERS = {"eval", "trap"}  # builtins that interpret their argument as shell syntax
 _SHELL_OPTION = re.compile(r"-[a-z]*c")
+_CHANGE = re.compile(r"\A\s*cd\s+[^\s;&|]+\s*&&\s*")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[\w./:@%+,-]*$", re.ASCII)
+_PROGRAM = re.compile(r"[A-Za-z0-9._-]+|/[A-Za-z0-9._/-]+")
 _QUOTES = "'\"`"
 
 
@@ -36,8 +39,10 @@ def template_problem(template: str) -> str:
     return ""
 
 
-def agent_command_line(template: str, prompt: str) -> str:
+def agent_command_line(template: str, prompt: str, *, in_directory: bool = False) -> str:
     """Return `template` with the quoted prompt in place of the placeholder.
+
+    If it is to run `in_directory`, of a repository, a `cd …` at its beginning is left out.
 
     Raises:
         ConfigError: the template is invalid (see `template_problem`).
@@ -55,7 +60,18 @@ def agent_command_line(template: str, prompt: str) -> str:
         raise InvalidInput(
             "The prompt holds a NUL character, which no command line can", advice="Remove it."
         )
+    template = _CHANGE.sub("", template) if in_directory else template
     return template.replace(PLACEHOLDER, quote(prompt))
+
+
+def agent_program(template: str) -> str:
+    """Return the program that `template` starts, if that can be looked for; else an empty string.
+
+    It can if it is a name, or an absolute path, before any syntax of the shell but `cd … &&`.
+    """
+    words = _CHANGE.sub("", template).split()
+    word = next((each for each in words if not _ASSIGNMENT.match(each)), "")
+    return word if _PROGRAM.fullmatch(word) else ""
 
 
 def _open_quote(text: str) -> str:

@@ -278,7 +278,8 @@ class Client:
         """Start the coding agent of the configuration with a prompt; see `run`.
 
         It gets the variables that `agentEnvironment` names, in a private file that is removed
-        before it works. Output masks their values.
+        before it works. Output masks their values. In a `directory`, a `cd … &&` at the beginning
+        of `agentCommand` is left out.
 
         Raises:
             ConfigError: `agentCommand` cannot hold a prompt.
@@ -290,7 +291,7 @@ class Client:
 
         config = self.proxy.config
         task = Task(
-            agent_command_line(config.agent_command, prompt),
+            agent_command_line(config.agent_command, prompt, in_directory=directory is not None),
             absolute(directory) if directory else None,
             env={**config.agent_values, **(env or {})},
             time_limit=time_limit,

@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from .repository.snapshot import Amount, Survey
     from .repository.store import Sent
 
+UNPACKING = "unpacking the repository in the sandbox"
+IMPORTING = "making the branch"
+
 
 @dataclass(frozen=True)
 class PushPlan:
@@ -177,6 +180,7 @@ class Repositories:
         options: PushOptions | None = None,
         *,
         on_plan: Callable[[PushPlan], None] = lambda _plan: None,
+        on_activity: Callable[[str], None] = lambda _activity: None,
         on_progress: ProgressCallback = ignore_progress,
     ) -> Push:
         """Send the working tree of `repo` to a sandbox; see `Client.push`.
@@ -185,7 +189,7 @@ class Repositories:
             RepositoryRefused: something has to be decided or changed first; nothing was sent.
         """
         wanted = options or PushOptions()
-        async with self._transfer(name, repo, "push", on_progress) as transfer:
+        async with self._transfer(name, repo, "push", on_activity, on_progress) as transfer:
             store = transfer.store
             found, decision = await transfer.in_thread(partial(_surveyed, store, wanted))
             where = transfer.directory(wanted.directory)
@@ -196,7 +200,7 @@ class Repositories:
             manager = outgoing(
                 *(store, name, where, decision), history=wanted.history, sandbox_has=checked.sent
             )
-            transfer.activity = "making a snapshot of the working tree"
+            transfer.begin("making a snapshot of the working tree")
             async with transfer.managed(manager) as out:
                 plan = _plan(store, out, found, decision)
                 on_plan(plan)
@@ -208,6 +212,7 @@ class Repositories:
         repo: str,
         options: PullOptions | None = None,
         *,
+        on_activity: Callable[[str], None] = lambda _activity: None,
         on_progress: ProgressCallback = ignore_progress,
     ) -> Pull:
         """Fetch the work of a sandbox as a branch of `repo`; see `Client.pull`.
@@ -217,7 +222,7 @@ class Repositories:
             WorkRefused: the work is not safe; nothing here was changed.
         """
         wanted = options or PullOptions()
-        async with self._transfer(name, repo, "pull", on_progress) as transfer:
+        async with self._transfer(name, repo, "pull", on_activity, on_progress) as transfer:
             newest = transfer.store.require(name, wanted.directory)
             branch = wanted.branch or default_branch(name)
             await transfer.in_thread(partial(require_free, transfer.store.repository, branch))
@@ -241,12 +246,17 @@ class Repositories:
 
     @contextlib.asynccontextmanager
     async def _transfer(
-        self, name: str, repo: str, verb: str, on_progress: ProgressCallback
+        self,
+        name: str,
+        repo: str,
+        verb: str,
+        on_activity: Callable[[str], None],
+        on_progress: ProgressCallback,
     ) -> AsyncGenerator[Transfer]:
         """Yield what one push or pull works with; explain an error that ends it."""
         check_name(name)
         outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
-        transfer = Transfer(name, replace(self.files, outage=outage))
+        transfer = Transfer(name, replace(self.files, outage=outage), on_activity)
         clock = self.files.sandboxes.timing.clock
         start = clock()
 
@@ -255,6 +265,7 @@ class Repositories:
 
         try:
             async with periodic_progress(report):
+                transfer.begin("looking at the repository")
                 open_store = partial(self._open, repo, transfer.interrupt)
                 transfer.store = await transfer.in_thread(open_store)
                 try:
@@ -271,10 +282,10 @@ class Repositories:
         if not out.is_needed:
             await transfer.in_thread(out.confirm)
             return Push(plan, out.sent.commit)
-        transfer.activity = "packing the repository"
+        transfer.begin("packing the repository")
         bundle = await transfer.in_thread(out.bundle)
         await transfer.upload(bundle.path, bundle.size)
-        transfer.activity = "unpacking the repository in the sandbox"
+        transfer.begin(UNPACKING)
         await transfer.in_thread(out.announce)
         before = transfer.store.find(transfer.name, out.sent.directory, checked.sent)
         command = sandbox_scripts.receive(
@@ -293,7 +304,7 @@ class Repositories:
         """Let the sandbox export its work, fetch and check it, and make the branch."""
         store = transfer.store
         branch = options.branch or default_branch(transfer.name)
-        transfer.activity = "collecting the work in the sandbox"
+        transfer.begin("collecting the work in the sandbox")
         command = await transfer.in_thread(
             partial(export_command, store, sent, branch, transfer.bundle)
         )
@@ -309,15 +320,30 @@ class Repositories:
         )
         if exported.tip == sent.commit:
             return result
-        work = partial(_import, store, sent, exported, options, result)
         if not require_download(exported, self.limits):
-            return await transfer.in_thread(lambda: work(known_work(store, sent, self.limits)))
+            work = known_work(store, sent, self.limits)
+            return await self._import(transfer, work, sent, exported, options, result)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=store.repository.store_dir) as at:
             bundle = Path(at, "bundle")
             await transfer.download(exported, bundle)
-            transfer.activity = "checking the work"
-            arrived = incoming(store, sent, exported, bundle, self.limits)
-            return await transfer.in_thread(lambda: work(arrived))
+            work = incoming(store, sent, exported, bundle, self.limits)
+            return await self._import(transfer, work, sent, exported, options, result)
+
+    async def _import(
+        self,
+        transfer: Transfer,
+        manager: AbstractContextManager[CheckedWork],
+        sent: Sent,
+        exported: Exported,
+        options: PullOptions,
+        result: Pull,
+    ) -> Pull:
+        """Check the work, then make the branch and apply it: that is not interrupted."""
+        transfer.begin("checking the work")
+        async with transfer.managed(manager) as work:
+            transfer.begin(IMPORTING)
+            finish = partial(_finish, transfer.store, sent, exported, options, result, work)
+            return await transfer.in_thread(finish, to_end=True)
 
 
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
@@ -344,33 +370,30 @@ def _plan(store: Store, out: Outgoing, found: Survey, decision: Decision) -> Pus
     )
 
 
-def _import(
+def _finish(
     store: Store,
     sent: Sent,
     exported: Exported,
     options: PullOptions,
     result: Pull,
-    manager: AbstractContextManager[CheckedWork],
+    work: CheckedWork,
 ) -> Pull:
     """Make the branch of checked work, and apply that if it is asked for."""
-    with manager as work:
-        summary = summarize(work)
-        diff = read_diff(work, options.max_diff) if options.max_diff else ""
-        imported = Imported(result.branch, sent.imported, sent.imported)
-        if exported.size:
-            imported = import_and_record(store, sent, work, exported, result.branch)
-        result = replace(
-            result,
-            commit=imported.new,
-            is_new=not imported.old,
-            is_changed=imported.is_changed,
-            summary=summary,
-            diff=diff,
-        )
-        if not options.apply:
-            return result
-        try:
-            apply_work(store.repository, work, allow_runs_later=options.allow_programs)
-        except RepositoryRefused as error:
-            return replace(result, not_applied=error)
-        return replace(result, is_applied=True)
+    imported = Imported(result.branch, sent.imported, sent.imported)
+    if exported.size:
+        imported = import_and_record(store, sent, work, exported, result.branch)
+    result = replace(
+        result,
+        commit=imported.new,
+        is_new=not imported.old,
+        is_changed=imported.is_changed,
+        summary=summarize(work),
+        diff=read_diff(work, options.max_diff) if options.max_diff else "",
+    )
+    if not options.apply:
+        return result
+    try:
+        apply_work(store.repository, work, allow_runs_later=options.allow_programs)
+    except RepositoryRefused as error:
+        return replace(result, not_applied=error)
+    return replace(result, is_applied=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import ConfigError, InvalidInput
-from sandbox_client.agent import agent_command_line, template_problem
+from sandbox_client.agent import agent_command_line, agent_program, template_problem
 from sandbox_client.api.runtime import quote
 from sandbox_client.config import DEFAULT_AGENT_COMMAND
 from sandbox_client.presentation.errors import next_step
@@ -118,3 +118,33 @@ def test_the_advice_for_an_invalid_template_shows_the_default() -> None:
 def test_an_empty_prompt_and_a_nul_character_are_refused(prompt: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         agent_command_line(DEFAULT_AGENT_COMMAND, prompt)
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("cd /sandbox && gemini -p {prompt}", "gemini -p x"),
+        ("gemini -p {prompt}", "gemini -p x"),
+        ("X=1 cd /a && gemini {prompt}", "X=1 cd /a && gemini x"),
+    ],
+)
+def test_in_a_directory_the_agent_changes_to_no_other(template: str, line: str) -> None:
+    assert agent_command_line(template, "x", in_directory=True) == line
+
+
+@pytest.mark.parametrize(
+    ("template", "program"),
+    [
+        (DEFAULT_AGENT_COMMAND, "gemini"),
+        ("/opt/agent/run {prompt}", "/opt/agent/run"),
+        ("KEY=x TERM=dumb claude -p {prompt}", "claude"),
+        ("./agent {prompt}", ""),  # of a directory that is not known yet
+        ("$AGENT {prompt}", ""),
+        ("(claude {prompt})", ""),
+        ("~/bin/agent {prompt}", ""),
+    ],
+)
+def test_the_program_of_an_agent_is_looked_for_if_it_has_a_name(
+    template: str, program: str
+) -> None:
+    assert agent_program(template) == program

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 MODULES: Final = {
     "sandboxes": ("create", "status", "delete", "resume", "list"),
     "activity": ("ps", "pause"),
-    "prompts": ("prompt", "agent", "output", "cancel"),
+    "prompts": ("prompt", "output", "cancel"),
+    "agent": ("agent",),
+    "repositories": ("push", "pull"),
     "copy": ("cp",),
     "login": ("doctor", "login"),
 }

@@ -1,4 +1,4 @@
-"""The commands that run something in a sandbox: prompt, agent, output, cancel."""
+"""The commands that run something in a sandbox: prompt, output, cancel."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError, SessionBusy
 from sandbox_client.presentation.commands import (
     MAX_LISTED,
-    NOT_FOUND,
     WITHOUT_SESSIONS,
     describe_ending,
-    describe_missing_agent,
     describe_unreachable,
-    describe_unset_variables,
     format_sessions,
     prompt_content,
     sessions_content,
@@ -37,7 +34,6 @@ from .prompt_options import (
     shell_command,
     signal_name,
     variables,
-    without_separator,
 )
 
 if TYPE_CHECKING:
@@ -50,9 +46,9 @@ if TYPE_CHECKING:
     from sandbox_client.polling import ProgressCallback
 
 _HIGHEST_CODE = 255
-_NOTHING_RUN = "interrupted: nothing was run"
+NOTHING_RUN = "interrupted: nothing was run"
 # Each command line is on a line of its own, to be copied.
-_GOES_ON = (
+GOES_ON = (
     "interrupted: the command may keep running in the sandbox\n"
     "  {output} follows it again\n"
     "  {cancel} kills it"
@@ -61,8 +57,8 @@ _GOES_ON = (
 
 @command(
     failed=NO_RESULT,
-    interrupted=_GOES_ON,
-    interrupted_early=_NOTHING_RUN,
+    interrupted=GOES_ON,
+    interrupted_early=NOTHING_RUN,
     usage="remote-sandbox prompt [OPTION ...] NAME COMMAND\n"
     "                             [ARGUMENT ...]",
 )
@@ -93,39 +89,10 @@ async def prompt(
 ) -> int:
     """Run a shell command in a sandbox, print its output and end with its exit code."""
     run = partial(client.run, name, shell_command(command), session=session)
-    return await _send(client, console, run, options, session)
+    return await run_command(client, console, run, options, session)
 
 
-@command(
-    failed=NO_RESULT,
-    interrupted=_GOES_ON,
-    interrupted_early=_NOTHING_RUN,
-    usage="remote-sandbox agent [OPTION ...] NAME PROMPT\n                            [WORD ...]",
-)
-async def agent(
-    client: Client,
-    console: Console,
-    *,
-    options: RunOptions,
-    name: SandboxName,
-    prompt: Annotated[
-        list[str],
-        Argument(metavar="PROMPT", nargs=argparse.REMAINDER, help="the task"),
-    ],
-) -> int:
-    """Run a coding agent in a sandbox with a prompt in plain words."""
-    config = client.proxy.config
-    given = {each.partition("=")[0] for each in options.env or ()}
-    if unset := [each for each in config.unset_agent_variables if each not in given]:
-        console.note(describe_unset_variables(unset))
-    run = partial(client.run_agent, name, " ".join(without_separator(prompt)))
-    code = await _send(client, console, run, options, None)
-    if code == NOT_FOUND:
-        console.note(describe_missing_agent(config.agent_command))
-    return code
-
-
-@command(failed=NO_RESULT, interrupted=_GOES_ON, interrupted_early=_NOTHING_RUN)
+@command(failed=NO_RESULT, interrupted=GOES_ON, interrupted_early=NOTHING_RUN)
 async def output(
     client: Client,
     console: Console,
@@ -211,7 +178,7 @@ async def cancel(
     return OK if result.status.has_ended else NO_RESULT
 
 
-class _Run(Protocol):
+class Run(Protocol):
     """Start a command; see `Client.run`."""
 
     async def __call__(  # options, all by keyword
@@ -224,11 +191,17 @@ class _Run(Protocol):
         on_output: OnOutput | None,
         on_session: OnSession,
         on_progress: ProgressCallback,
-    ) -> CommandResult: ...
+    ) -> CommandResult:
+        """Start it with these options."""
+        ...
 
 
-async def _send(
-    client: Client, console: Console, run: _Run, options: RunOptions, session: str | None
+async def run_command(
+    client: Client,
+    console: Console,
+    run: Run,
+    options: RunOptions,
+    session: str | None = None,
 ) -> int:
     """Run a command, print its output and return the exit code."""
     if options.detach and options.wait is not None:

@@ -73,8 +73,9 @@ def _state(plan: PushPlan) -> str:
 
 def _notes(plan: PushPlan) -> list[str]:
     found = plan.survey
+    untracked = [each for each in found.untracked if each not in plan.left_out]
     notes = [
-        _note("not in git yet, and goes as well", found.untracked),
+        _note("not in git yet, and goes as well", untracked),
         _note("goes, although its name looks like a secret", plan.included),
         _note("stays here", plan.left_out),
         _note("a submodule, whose files stay here", found.submodules),
@@ -102,7 +103,7 @@ def describe_push(push: Push) -> str:
     """Return a sentence about a push that is done."""
     where = f"{push.plan.name}:{push.directory}"
     if not push.plan.is_needed:
-        return f"{where} is at {push.commit[:10]} already; nothing was sent"
+        return f"{where} has {push.commit[:10]} already; nothing was sent"
     modes = (
         "" if push.keeps_modes else "; files there cannot be made executable, git knows which are"
     )

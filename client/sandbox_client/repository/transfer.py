@@ -61,12 +61,13 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass
 class Transfer:
-    """One push or pull: `activity` says what is done now."""
+    """One push or pull: `activity` says what is done now; `on_activity` hears of each new one."""
 
     name: str
     files: Files
+    on_activity: Callable[[str], None]
+    activity: str = ""
     interrupt: Interrupt = field(default_factory=Interrupt)
-    activity: str = "looking at the repository"
     store: Store = field(init=False)
     _scratch: str = field(default_factory=lambda: f".remote-sandbox-{new_token()}")
     _has_scratch: bool = False
@@ -81,8 +82,16 @@ class Transfer:
         name = _NOT_IN_A_NAME.sub("-", posixpath.basename(self.store.repository.top)).strip("-.")
         return before.directory if before else f"{WORK}/{name or 'repository'}"
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` in a worker thread; a cancellation ends its git processes."""
+    def begin(self, activity: str) -> None:
+        """Set what is done now, and report it."""
+        self.activity = activity
+        self.on_activity(activity)
+
+    async def in_thread(self, work: Callable[[], T], *, to_end: bool = False) -> T:
+        """Run `work` in a worker thread; a cancellation ends its git processes.
+
+        With `to_end`, a cancellation waits for its end instead.
+        """
         results: list[T] = []
         failures: list[Exception] = []
 
@@ -96,7 +105,7 @@ class Transfer:
             try:
                 await anyio.sleep_forever()
             finally:
-                if not results and not failures:
+                if not (to_end or results or failures):
                     self.interrupt.stop()
 
         async with anyio.create_task_group() as tasks:
@@ -124,7 +133,7 @@ class Transfer:
         Raises:
             RepositoryRefused: it has no git, or one that is too old.
         """
-        self.activity = "looking at the sandbox"
+        self.begin("looking at the sandbox")
         output = await self.run(sandbox_scripts.check(directory, program))
         return sandbox_answers.read_checked(output)
 

@@ -1,0 +1,191 @@
+"""The command that runs coding agents: agent, also on a repository and in several sandboxes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+
+from sandbox_client.agent import agent_command_line, agent_program
+from sandbox_client.client import Client
+from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.presentation.commands import (
+    NOT_FOUND,
+    describe_missing_agent,
+    describe_unset_variables,
+)
+from sandbox_client.presentation.errors import next_step
+
+from .command import NO_RESULT, OK, Argument, SandboxName, command
+from .console import Console
+from .prompt_options import RunOptions, variables, without_separator
+from .prompts import GOES_ON, NOTHING_RUN, run_command
+from .repositories import SendOptions, send_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox_client.repositories import PushOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryOptions:
+    """The options of an agent that works on a repository of this machine."""
+
+    repo: Annotated[
+        str | None,
+        Argument(
+            "--repo",
+            metavar="DIR",
+            help="send the git repository of this directory before, as `push` does; the agent works"
+            " in it",
+        ),
+    ] = None
+    on: Annotated[
+        list[str] | None,
+        Argument(
+            "--on",
+            action="append",
+            metavar="NAME",
+            help="with --repo: a sandbox for the agent, in place of NAME; with several, one agent"
+            " starts in each",
+        ),
+    ] = None
+    send: SendOptions
+
+    def require_repo(self) -> None:
+        """Check that options about a repository come with one.
+
+        Raises:
+            InvalidInput: they do not.
+        """
+        if self.repo is None and (self.on or not self.send.is_default):
+            raise InvalidInput(
+                "An option for a repository was given without --repo",
+                advice="Name the repository, as in `remote-sandbox agent --repo . NAME PROMPT`.",
+            )
+
+
+@command(
+    failed=NO_RESULT,
+    interrupted=GOES_ON,
+    interrupted_early=NOTHING_RUN,
+    usage="remote-sandbox agent [OPTION ...] NAME PROMPT\n"
+    "                            [WORD ...]\n"
+    "       remote-sandbox agent --repo DIR --on NAME ...\n"
+    "                            [OPTION ...] PROMPT [WORD ...]",
+)
+async def agent(
+    client: Client,
+    console: Console,
+    *,
+    options: RunOptions,
+    repository: RepositoryOptions,
+    name: SandboxName,
+    prompt: Annotated[
+        list[str],
+        Argument(metavar="PROMPT", nargs=argparse.REMAINDER, help="the task"),
+    ],
+) -> int:
+    """Run a coding agent in a sandbox with a prompt in plain words."""
+    repository.require_repo()
+    names = list(dict.fromkeys(repository.on or [name]))
+    words = [name, *prompt] if repository.on else without_separator(prompt)
+    config, task = client.proxy.config, " ".join(words)
+    agent_command_line(config.agent_command, task)  # an error comes before a repository is sent
+    given = {each.partition("=")[0] for each in options.env or ()}
+    if unset := [each for each in config.unset_agent_variables if each not in given]:
+        console.note(describe_unset_variables(unset))
+    if repository.repo is None:
+        run = partial(client.run_agent, name, task)
+        code = await run_command(client, console, run, options)
+    else:
+        push = repository.send.with_program(agent_program(config.agent_command))
+        work = _Work(client, console, repository.repo, push, task, options)
+        if len(names) > 1:
+            return await work.start_in_each(names)
+        code = await work.run_in(names[0])
+    if code == NOT_FOUND:
+        console.note(describe_missing_agent(config.agent_command))
+    return code
+
+
+@dataclass(frozen=True)
+class _Work:
+    """An agent's task on a repository."""
+
+    client: Client
+    console: Console
+    repo: str
+    push: PushOptions
+    task: str
+    options: RunOptions
+
+    async def run_in(self, name: str) -> int:
+        """Send the repository, run the agent in it and return its exit code."""
+        pushed = await send_repository(self.client, self.console, name, self.repo, self.push)
+        try:
+            run = partial(self.client.run_agent, name, self.task, directory=pushed.directory)
+            return await run_command(self.client, self.console, run, self.options)
+        finally:
+            if self.console.session:
+                self.console.note(f"{self._pull_line(name)} makes its work a branch here")
+
+    async def start_in_each(self, names: Sequence[str]) -> int:
+        """Start the agent in several sandboxes, one after the other; go on after an error."""
+        self._require_detachable()
+        started: list[dict[str, object]] = []
+        failed: list[dict[str, object]] = []
+        try:
+            for name in names:
+                try:
+                    started.append(await self._start(name))
+                except SandboxError as error:
+                    step = next_step(error, self.console.format_verb)
+                    failed.append({"name": name, "message": error.message, "next": step})
+                    self.console.say(f"{name}: {error.message}; {step}")
+        except anyio.get_cancelled_exc_class():
+            others = ", ".join(names[len(started) + len(failed) :])
+            done = ", ".join(str(each["name"]) for each in started) or "no sandbox"
+            self.console.say(f"the agent runs in {done}, and was not started in {others}")
+            raise
+        text = "\n".join(f"{each['name']}  {each['session']}" for each in started)
+        self.console.result(text, {"started": started, "failed": failed})
+        return NO_RESULT if failed else OK
+
+    async def _start(self, name: str) -> dict[str, object]:
+        pushed = await send_repository(self.client, self.console, name, self.repo, self.push)
+        result = await self.client.run_agent(
+            name,
+            self.task,
+            directory=pushed.directory,
+            env=variables(self.options.env or (), os.environ),
+            time_limit=self.options.time_limit,
+            wait=0,
+        )
+        follow = f"`remote-sandbox output -f {name} {result.session}`"
+        pull = self._pull_line(name)
+        self.console.note(f"{follow} follows the agent in {name}; {pull} makes its work a branch")
+        return {
+            "name": name,
+            "session": result.session,
+            "directory": pushed.directory,
+            "commit": pushed.commit,
+        }
+
+    def _require_detachable(self) -> None:
+        options = self.options
+        if options.stdin or options.wait is not None or options.notify is not None:
+            raise InvalidInput(
+                "--stdin, --wait and --notify are for one agent",
+                advice="Leave them out: several agents are started, and not waited for.",
+            )
+
+    def _pull_line(self, name: str) -> str:
+        repo = "" if self.repo == "." else f"--repo {shlex.quote(self.repo)} "
+        return f"`remote-sandbox pull {repo}{name}`"

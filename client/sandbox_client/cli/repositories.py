@@ -1,0 +1,244 @@
+"""The commands for git repositories: push and pull."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+
+from sandbox_client.client import Client
+from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.presentation.errors import next_step
+from sandbox_client.presentation.repositories import (
+    describe_plan,
+    describe_pull,
+    describe_push,
+    next_commands,
+    pull_content,
+    push_content,
+)
+from sandbox_client.repositories import IMPORTING, UNPACKING, PullOptions, PushOptions
+
+from .command import FAILED, OK, Argument, SandboxName, command
+from .console import Console
+
+if TYPE_CHECKING:
+    from sandbox_client.repositories import Pull, Push, PushPlan
+
+# After Ctrl-C: what was done, by what was being done.
+_INTERRUPTED = {
+    UNPACKING: "the sandbox may have unpacked a part: push again, which completes it",
+    IMPORTING: "the work was fetched and checked; pull again to see the branch",
+}
+_NOTHING_CHANGED = "nothing was changed, in the sandbox or here"
+RepositoryDirectory = Annotated[
+    str, Argument("--repo", metavar="DIR", help="a directory of the repository (default: .)")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendOptions:
+    """The options of a repository that is sent."""
+
+    directory: Annotated[
+        str | None,
+        Argument(
+            "--directory",
+            metavar="PATH",
+            help="the directory in the sandbox (default: the one of the last push, else"
+            " /sandbox/ and the repository's name)",
+        ),
+    ] = None
+    include: Annotated[
+        list[str] | None,
+        Argument(
+            "--include",
+            action="append",
+            metavar="PATTERN",
+            help="send a file although its name looks like a secret",
+        ),
+    ] = None
+    leave_out: Annotated[
+        list[str] | None,
+        Argument(
+            "--leave-out",
+            action="append",
+            metavar="PATTERN",
+            help="keep a file here",
+        ),
+    ] = None
+    history: Annotated[
+        bool, Argument("--history", help="send the earlier commits, too (default: HEAD alone)")
+    ] = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether none of them was given."""
+        return self == SendOptions()
+
+    def with_program(self, program: str = "") -> PushOptions:
+        """Return the options of a push, after which the sandbox should have a program."""
+        include, leave_out = self.include or (), self.leave_out or ()
+        return PushOptions(self.directory, include, leave_out, self.history, program)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions:
+    """The options of work that comes back."""
+
+    branch: Annotated[
+        str | None,
+        Argument("--branch", metavar="BRANCH", help="the branch here (default: sandbox/NAME)"),
+    ] = None
+    directory: Annotated[
+        str | None,
+        Argument(
+            "--directory",
+            metavar="PATH",
+            help="the directory in the sandbox (default: the one of the last push)",
+        ),
+    ] = None
+    apply: Annotated[
+        bool,
+        Argument("--apply", help="apply the work to the working tree, too, if that has no changes"),
+    ] = False
+    allow_programs: Annotated[
+        bool,
+        Argument(
+            "--allow-programs",
+            help="apply also what would run on this machine, such as hooks and build files",
+        ),
+    ] = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether none of them was given."""
+        return self == FetchOptions()
+
+
+@command()
+async def push(
+    client: Client,
+    console: Console,
+    *,
+    repo: RepositoryDirectory = ".",
+    options: SendOptions,
+    name: SandboxName,
+) -> int:
+    """Send the working tree of a git repository to a sandbox, as it is."""
+    result = await send_repository(client, console, name, repo, options.with_program())
+    console.result(describe_push(result), push_content(result))
+    return OK
+
+
+@command()
+async def pull(
+    client: Client,
+    console: Console,
+    *,
+    repo: RepositoryDirectory = ".",
+    options: FetchOptions,
+    all_: Annotated[
+        bool, Argument("--all", help="pull from every sandbox that the repository was sent to")
+    ] = False,
+    name: Annotated[str, Argument(metavar="NAME", help="the sandbox's name")] = "",
+) -> int:
+    """Fetch the work in a sandbox as a branch of the repository, and show what changed."""
+    if all_ == bool(name):
+        raise InvalidInput(
+            "NAME and --all were both given" if name else "NAME is missing",
+            advice="Give the name of a sandbox, or --all.",
+        )
+    if all_ and not options.is_default:
+        raise InvalidInput(
+            "--all takes neither --branch, --directory nor --apply",
+            advice="Pull from one sandbox at a time with them.",
+        )
+    if all_:
+        return await _pull_all(client, console, repo)
+    wanted = PullOptions(options.branch, options.directory, options.apply, options.allow_programs)
+    result = await _fetch(client, console, name, repo, wanted)
+    _print(console, [result])
+    if result.not_applied is not None:
+        console.error(result.not_applied)
+        return FAILED
+    return OK
+
+
+async def send_repository(
+    client: Client, console: Console, name: str, repo: str, options: PushOptions
+) -> Push:
+    """Push a repository; say before what goes, and after Ctrl-C what was done."""
+    console.name = name
+    steps: list[str] = []
+
+    def show(plan: PushPlan) -> None:
+        for line in describe_plan(plan):
+            console.say(line)
+
+    try:
+        with console.waiting("looking at the repository"):
+            return await client.repositories.push(
+                *(name, repo, options),
+                on_plan=show,
+                on_activity=steps.append,
+                on_progress=console.report,
+            )
+    except anyio.get_cancelled_exc_class():
+        console.say(_describe_interruption(steps))
+        raise
+
+
+async def _fetch(
+    client: Client, console: Console, name: str, repo: str, options: PullOptions
+) -> Pull:
+    console.name = name
+    steps: list[str] = []
+    try:
+        with console.waiting("looking at the sandbox"):
+            return await client.repositories.pull(
+                *(name, repo, options), on_activity=steps.append, on_progress=console.report
+            )
+    except anyio.get_cancelled_exc_class():
+        console.say(_describe_interruption(steps))
+        raise
+
+
+def _describe_interruption(steps: list[str]) -> str:
+    last = steps[-1] if steps else "starting"
+    return f"interrupted while {last}: {_INTERRUPTED.get(last, _NOTHING_CHANGED)}"
+
+
+async def _pull_all(client: Client, console: Console, repo: str) -> int:
+    names = await client.repositories.pushed(repo)
+    pulled: list[Pull] = []
+    failed: list[dict[str, object]] = []
+    for name in names:
+        try:
+            pulled.append(await _fetch(client, console, name, repo, PullOptions()))
+        except SandboxError as error:
+            step = next_step(error, console.format_verb)
+            failed.append({"name": name, "message": error.message, "next": step})
+            console.say(f"{name}: {error.message}; {step}")
+    _print(console, pulled, failed)
+    return FAILED if failed else OK
+
+
+def _print(
+    console: Console, pulled: list[Pull], failed: list[dict[str, object]] | None = None
+) -> None:
+    """Print pulls: one as an object of its own, those of --all as a list."""
+    contents: list[dict[str, object]] = []
+    lines: list[str] = []
+    for each in pulled:
+        is_here = Path(each.repository) in {Path.cwd(), *Path.cwd().parents}
+        commands = next_commands(each, is_here=is_here)
+        contents.append({**pull_content(each, None), "next": commands})
+        lines += [*describe_pull(each), *(f"  {line}" for line in commands)]
+    if failed is None:
+        console.result("\n".join(lines), contents[0], wrap=False)
+        return
+    text = "\n".join(lines) or ("" if failed else "This repository was sent to no sandbox.")
+    console.result(text, {"pulled": contents, "failed": failed}, wrap=False)
