@@ -298,7 +298,10 @@ class Repositories:
         )
         received = sandbox_answers.read_received(await transfer.run(command))
         await transfer.in_thread(out.confirm)
-        return Push(plan, received.head, bundle.size, received.keeps_modes)
+        keeps_modes = received.keeps_modes
+        if checked.state != "ours":  # a mode that is kept for one command only shows in the next
+            keeps_modes = (await transfer.check(plan.directory)).keeps_modes
+        return Push(plan, received.head, bundle.size, keeps_modes)
 
     async def _fetch(self, transfer: Transfer, sent: Sent, options: PullOptions) -> Pull:
         """Let the sandbox export its work, fetch and check it, and make the branch."""

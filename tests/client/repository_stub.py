@@ -131,6 +131,7 @@ class Exchange:
     include: Sequence[str] = ()
     leave_out: Sequence[str] = ()
     history: bool = False
+    is_killed_after_receive: bool = False
     scratch: Path = field(init=False)
     sent: Sent = field(init=False)
     exported: sandbox_answers.Exported = field(init=False)
@@ -182,6 +183,8 @@ class Exchange:
                 store.identity,
             )
             received = sandbox_answers.read_received(self.in_sandbox(command))
+            if self.is_killed_after_receive:
+                raise KeyboardInterrupt
             assert received.head == out.sent.commit
             out.confirm()
             return out.amount, bundle.size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, LocalFileError, RepositoryRefused
 from sandbox_client.repository.file_kinds import decide
-from sandbox_client.repository.git import Git, ProcessLimits
+from sandbox_client.repository.git import Git, Interrupt, ProcessLimits
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
 from sandbox_client.repository.outgoing import outgoing
@@ -251,3 +253,15 @@ def test_a_store_that_cannot_be_made(person: Git, tmp_path: Path) -> None:
         Store(open_repository(str(top), person)).stage(),
     ):
         pass
+
+
+def test_git_is_ended_from_another_thread(person: Git, tmp_path: Path) -> None:
+    interrupt = Interrupt()
+    git_here = replace(person, interrupt=interrupt).at(str(tmp_path))
+    reading, writing = os.pipe()
+    threading.Timer(0.05, interrupt.stop).start()
+    with os.fdopen(reading, "rb") as endless, os.fdopen(writing, "wb"):
+        with pytest.raises(GitFailed, match="ended with code -9"):
+            git_here.run("hash-object", "--stdin", stdin=endless)
+        with pytest.raises(GitFailed, match="ended with code -9"):  # also one that starts later
+            git_here.run("hash-object", "--stdin", stdin=endless)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,79 @@ def test_a_pull_of_what_arrived_only_in_part(exchange: Exchange) -> None:
 
     with pytest.raises(RepositoryRefused, match="did not arrive completely"):
         exchange.pull()
+
+
+def test_a_push_whose_client_was_killed_after_it_arrived(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.top, {"a.txt": "two\n"})
+    exchange.is_killed_after_receive = True
+    with pytest.raises(KeyboardInterrupt):
+        exchange.push()
+    work(exchange, {"a.txt": "three\n"}, "Work")
+
+    _, summary = exchange.pull()
+
+    assert [each.subject for each in summary.commits] == ["Work"]
+    assert git(exchange.top, "show", f"{BRANCH}:a.txt") == "three"
+
+
+def test_a_directory_belongs_to_one_repository(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.push()
+    top = make_repository(tmp_path / "other" / "repository", {"a.txt": "other\n"})
+    other = Exchange(top, exchange.box)
+    with pytest.raises(RepositoryRefused, match="has another repository"):
+        other.push()
+    sent = exchange.store.require(NAME)
+    receive = sandbox_scripts.receive(sent, "/dev/null", "0", "sha1", (), "0" * 32)
+    export = sandbox_scripts.export(sent, "out.bundle", [sent.commit], "0" * 32)
+    for command in (receive, export):  # also if it was sent between the look and the command
+        with pytest.raises(RepositoryRefused, match="has another repository"):
+            sandbox_answers.read_answer(exchange.in_sandbox(command), "")
+
+    assert (exchange.box / "a.txt").read_text() == "one\n"
+
+
+def test_another_push_than_those_from_here(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "commit", "-q", "--allow-empty", "-m", "x")
+    git(exchange.box, "update-ref", "refs/remote-sandbox/sent", "HEAD")
+
+    with pytest.raises(RepositoryRefused, match="has another push than the last one"):
+        exchange.pull()
+
+
+def test_a_commit_that_was_amended_away_and_removed(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "two\n"})
+    exchange.push()
+    work(exchange, {"a.txt": "three\n"}, "Work")
+    git(exchange.top, "commit", "-q", "--amend", "-m", "Amended")
+    git(exchange.top, "reflog", "expire", "--expire=now", "--all")
+    git(exchange.top, "gc", "-q", "--prune=now")
+    with pytest.raises(RepositoryRefused, match="is no longer in this repository"):
+        exchange.pull()
+    git(exchange.box, "reset", "-q", "--hard", "HEAD^")
+
+    exchange.push()  # all of it
+
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_the_store_keeps_what_records_need_and_no_more(exchange: Exchange) -> None:
+    old = time.time() - 3 * 24 * 3600
+    first = ""
+    for number in range(16):
+        write(exchange.top, {"a.txt": f"{number}\n"})
+        exchange.push()
+        sent = exchange.store.require(NAME)
+        first = first or sent.commit
+        for each in (exchange.store.path / "objects" / "pack").iterdir():
+            os.utime(each, (old, old))
+
+    assert len([*exchange.store.path.glob("objects/pack/*.pack")]) < 14
+    assert exchange.store.git.ask("cat-file", "-e", first).code != 0
+    work(exchange, {"a.txt": "work\n"}, "Work")
+    exchange.pull()
+    assert git(exchange.top, "show", f"{BRANCH}:a.txt") == "work"
 
 
 def test_a_bundle_that_changed_on_its_way_is_not_received(exchange: Exchange) -> None:

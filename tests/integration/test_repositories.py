@@ -2,34 +2,354 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from tests.client.repository_stub import git, make_repository, write
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sandbox_client.errors import RepositoryRefused, SandboxError
+from sandbox_client.polling import Timing
+from sandbox_client.prompts import Prompts
+
+from tests.client.repository_stub import (
+    commit_all,
+    fingerprint,
+    git,
+    make_repository,
+    tree_of_directory,
+    write,
+)
+from tests.client.strategies import some_examples
 from tests.integration.sandbox import BOX, ready_sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    import httpx
     from sandbox_client.repositories import PushPlan
 
+    from tests.integration.sandbox import Delivery, ReadySandbox
 
-async def test_a_repository_goes_and_comes_back(tmp_path: Path) -> None:
+BRANCH = "sandbox/box"
+CONDUCTS: list[dict[str, Any]] = [{"as_deployed": True}, {"as_deployed": False}]
+# Of commands: a wait for one that does not answer takes a second and a half.
+FAST = Timing(lambda: time.monotonic() * 20, lambda seconds: anyio.sleep(seconds / 20))
+
+
+@pytest.mark.parametrize("conduct", CONDUCTS, ids=["as deployed", "default"])
+async def test_a_repository_goes_and_comes_back(tmp_path: Path, conduct: dict[str, Any]) -> None:
     top = make_repository(tmp_path / "person" / "project", {"a.txt": "one\n"})
     write(top, {"new.txt": "x\n"})
     plans: list[PushPlan] = []
-    async with ready_sandbox(tmp_path / "sandboxes") as box:
+    async with ready_sandbox(tmp_path / "sandboxes", **conduct) as box:
         push = await box.client.push(BOX, str(top), on_plan=plans.append)
         assert (push.directory, plans) == ("/sandbox/project", [push.plan])
         assert (push.plan.amount.files, push.plan.survey.untracked) == (2, ("new.txt",))
-        await box.client.run(BOX, "cd project && echo better >a.txt && git commit -qam Work")
-        await box.client.run(BOX, "echo left >project/left.txt")
+        assert push.keeps_modes
+        write(box.work / "project", {"a.txt": "better\n"})
+        commit_all(box.work / "project", "Work")
+        write(box.work / "project", {"left.txt": "x\n"})
 
         pull = await box.client.pull(BOX, str(top), max_diff=10_000)
 
         assert [each.path for each in pull.summary.files] == ["a.txt", "left.txt"]
+        assert (pull.branch, pull.is_new, pull.left_uncommitted) == (BRANCH, True, True)
         assert "+better" in pull.diff
-        assert git(top, "show", "sandbox/box:a.txt") == "better"
-        again = await box.client.pull(BOX, str(top), apply=True)
-        assert (again.is_changed, again.commit) == (False, pull.commit)
-        assert "not clean" in str(again.not_applied)
-        assert [*box.home.glob(".remote-sandbox-*")] == []
+        assert git(top, "show", f"{BRANCH}:a.txt") == "better"
+        assert await box.leftovers() == []
+
+
+async def test_a_pull_of_nothing_new_shows_the_work_and_can_apply_it(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "one\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(top))
+        assert not (await box.client.pull(BOX, str(top))).has_work
+        write(box.work / "project", {"a.txt": "better\n", "Makefile": "all:\n"})
+        first = await box.client.pull(BOX, str(top))
+        write(top, {"b.txt": "mine\n"})
+        refused = await box.client.pull(BOX, str(top), apply=True)
+        (top / "b.txt").unlink()
+        dangerous = await box.client.pull(BOX, str(top), apply=True)
+        applied = await box.client.pull(BOX, str(top), apply=True, allow_programs=True)
+
+    assert (refused.is_changed, refused.commit) == (False, first.commit)
+    assert refused.summary == first.summary
+    assert "not clean: b.txt" in str(refused.not_applied)
+    assert "would run on this machine: Makefile" in str(dangerous.not_applied)
+    assert applied.is_applied
+    assert git(top, "status", "--porcelain").splitlines() == ["M a.txt", "?? Makefile"]
+
+
+async def test_work_goes_forward_after_each_pull(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "one\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(top))
+        for text in ("two\n", "three\n"):
+            write(box.work / "project", {"a.txt": text})
+            pull = await box.client.pull(BOX, str(top))
+            assert pull.is_changed
+    assert git(top, "show", f"{BRANCH}:a.txt") == "three"
+
+
+@dataclass
+class Loss:
+    """Loses the n-th request to a route, or its answer, and all requests after it."""
+
+    route: str
+    number: int
+    kind: Delivery
+    is_over: bool = False
+    _seen: int = 0
+
+    def __call__(self, request: httpx.Request) -> Delivery:
+        if self.is_over:
+            return "delivered"
+        if request.url.path.endswith(self.route):
+            self._seen += 1
+        if self._seen < self.number:
+            return "delivered"
+        first, self.number = self._seen == self.number, 0
+        return self.kind if first else "request lost"
+
+
+EXEC, WRITE, READ = "/exec", "/v1/file/write", "/v1/file/read"  # of either API
+PUSH_STEPS = {
+    "the look at the sandbox": (EXEC, 1),
+    "the first piece": (WRITE, 1),
+    "a later piece": (WRITE, 3),
+    "the script": (WRITE, 4),
+    "the unpacking": (EXEC, 2),
+}
+PULL_STEPS = {
+    "the look at the sandbox": (EXEC, 1),
+    "the script": (WRITE, 1),
+    "the collecting": (EXEC, 2),
+    "the list": (EXEC, 3),
+    "the packing of a block": (EXEC, 4),
+    "a block": (READ, 2),
+}
+lost = pytest.mark.parametrize("kind", ["answer lost", "request lost"])
+
+
+def with_fast_commands(box: ReadySandbox) -> None:
+    box.client.prompts = Prompts(box.client.sandboxes, FAST)
+    del box.client.files  # it has the others
+
+
+@lost
+@pytest.mark.parametrize("step", PUSH_STEPS)
+async def test_a_push_that_an_outage_ended_is_repeated(
+    tmp_path: Path, step: str, kind: Delivery
+) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.bin": random_bytes(200_000)})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        with_fast_commands(box)
+        box.transport.delivery = loss = Loss(*PUSH_STEPS[step], kind)
+        with pytest.raises(SandboxError):
+            await box.client.push(BOX, str(top))
+        assert loss.number == 0
+        loss.is_over = True
+
+        await box.client.push(BOX, str(top))
+
+        assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
+
+
+@lost
+@pytest.mark.parametrize("step", PULL_STEPS)
+async def test_a_pull_that_an_outage_ended_is_repeated(
+    tmp_path: Path, step: str, kind: Delivery
+) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        with_fast_commands(box)
+        await box.client.push(BOX, str(top))
+        write(box.work / "project", {"b.bin": random_bytes(500_000)})
+        before = fingerprint(top)
+        box.transport.delivery = loss = Loss(*PULL_STEPS[step], kind)
+        with pytest.raises(SandboxError):
+            await box.client.pull(BOX, str(top))
+        assert loss.number == 0
+        assert fingerprint(top) == before
+        loss.is_over = True
+
+        await box.client.pull(BOX, str(top))
+
+        wanted = tree_of_directory(box.work / "project")
+        assert git(top, "rev-parse", f"{BRANCH}^{{tree}}") == wanted
+
+
+@lost
+async def test_a_push_and_a_pull_survive_each_request_once(tmp_path: Path, kind: Delivery) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    seen: set[tuple[str, str]] = set()
+
+    def once(request: httpx.Request) -> Delivery:
+        key = (verb, request.url.path.partition("/v1/")[2].rpartition("/")[2])
+        if key in seen or not has_answered:
+            return "delivered"
+        seen.add(key)
+        return kind
+
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        with_fast_commands(box)
+        verb, has_answered = "push", False
+        box.transport.delivery = once
+        await box.client.status(BOX)
+        has_answered = True
+        await until_done(lambda: box.client.push(BOX, str(top)))
+        write(box.work / "project", {"b.txt": "x\n"})
+        verb = "pull"
+        await until_done(lambda: box.client.pull(BOX, str(top)))
+
+    assert git(top, "show", f"{BRANCH}:b.txt") == "x"
+    assert {("push", "exec"), ("push", "write"), ("pull", "exec"), ("pull", "read")} <= seen
+
+
+async def until_done(attempt: Callable[[], Awaitable[object]]) -> None:
+    """Repeat a command as its errors advise."""
+    for _ in range(5):
+        try:
+            await attempt()
+        except SandboxError as error:
+            if not (error.retryable or "epeat" in error.advice):
+                raise
+        else:
+            return
+    pytest.fail("it did not succeed")
+
+
+async def test_two_pulls_at_once(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    pulled: list[str] = []
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(top))
+        write(box.work / "project", {"a.txt": "y\n"})
+
+        async def pull() -> None:
+            pulled.append((await box.client.pull(BOX, str(top))).branch)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pull)
+            tasks.start_soon(pull)
+
+    assert pulled == [BRANCH, BRANCH]
+    assert git(top, "show", f"{BRANCH}:a.txt") == "y"
+    assert git(top, "fsck", "--strict", "--no-dangling") == ""
+
+
+async def test_pulls_while_the_agent_works(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    loop = (
+        "i=0; while [ ! -e ../stop ]; do i=$((i+1)); echo $i >>a.txt; git add -A;"
+        " git commit -qm $i; echo $i >left.txt; done"
+    )
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        push = await box.client.push(BOX, str(top))
+        running = await box.client.run(BOX, loop, directory=push.directory, wait=0)
+        tips: list[str] = []
+        for _ in range(3):
+            pull = await box.client.pull(BOX, str(top))
+            tips.append(pull.commit or git(top, "rev-parse", "HEAD"))
+        (box.work / "stop").touch()
+        await box.client.output(BOX, running.session, wait=20, to_end=True)
+        await box.client.pull(BOX, str(top))
+        wanted = tree_of_directory(box.work / "project")
+
+    for older in tips:
+        git(top, "merge-base", "--is-ancestor", older, BRANCH)
+    assert git(top, "rev-parse", f"{BRANCH}^{{tree}}") == wanted
+
+
+async def test_another_repository_is_not_sent_over_one(tmp_path: Path) -> None:
+    mine = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    other = make_repository(tmp_path / "other" / "project", {"a.txt": "y\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(mine))
+        with pytest.raises(RepositoryRefused, match="has another repository"):
+            await box.client.push(BOX, str(other))
+        assert (box.work / "project" / "a.txt").read_text() == "x\n"
+
+        beside = await box.client.push(BOX, str(other), directory="elsewhere")
+
+        assert beside.directory == "/sandbox/elsewhere"
+        assert (await box.client.push(BOX, str(other))).directory == beside.directory
+        assert await box.client.repositories.pushed(str(other)) == [BOX]
+
+
+async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes", as_deployed=False) as box:
+        await box.client.push(BOX, str(top))
+        write(box.work / "project", {"a.txt": "y\n"})
+        await box.client.pull(BOX, str(top))
+        await box.client.delete(BOX)
+        await box.client.create(BOX)
+        with pytest.raises(RepositoryRefused, match="has no repository at /sandbox/project"):
+            await box.client.pull(BOX, str(top))
+
+        push = await box.client.push(BOX, str(top))
+
+        assert (push.plan.is_needed, push.plan.amount.files) == (True, 1)
+
+
+async def test_a_missing_program_is_told_before_anything_goes(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        with pytest.raises(RepositoryRefused, match="has no program 'no-such-agent'"):
+            await box.client.push(BOX, str(top), program="no-such-agent")
+        assert not (box.work / "project").exists()
+        assert (await box.client.push(BOX, str(top), program="git")).plan.is_needed
+
+
+texts = st.sampled_from(["", "x\n", "x\r\n", "y", "\0", "one\ntwo\n"])
+edits = st.dictionaries(
+    st.sampled_from(
+        ["a", "b.txt", "c d", "caf\u00e9", "dir/x", "dir/y/z", "-n", "'q\"", ":(top)*"]
+    ),
+    texts,
+    max_size=4,
+)
+
+
+@given(edits, edits, edits, st.booleans())
+@settings(
+    some_examples, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_any_edits_come_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    committed: dict[str, str | bytes],
+    left: dict[str, str | bytes],
+    remote: dict[str, str | bytes],
+    is_committed_there: bool,
+) -> None:
+    at = tmp_path_factory.mktemp("any")
+    top = make_repository(at / "person" / "project", {"first": "x\n", **committed})
+    write(top, left)
+    async with ready_sandbox(at / "sandboxes") as box:
+        before = fingerprint(top)
+        await box.client.push(BOX, str(top))
+        assert fingerprint(top) == before
+        there = box.work / "project"
+        assert tree_of_directory(there) == tree_of_directory(top)
+        write(there, remote)
+        wanted = tree_of_directory(there)
+        if is_committed_there:
+            git(there, "add", "-A")
+            git(there, "commit", "-qm", "Work", "--allow-empty")
+        pull = await box.client.pull(BOX, str(top))
+
+    after = fingerprint(top)
+    assert {each for each in before if after.get(each) != before[each]} == set()
+    tree = git(top, "rev-parse", f"{BRANCH}^{{tree}}") if pull.has_work else tree_of_directory(top)
+    assert tree == wanted
+
+
+def random_bytes(size: int) -> bytes:
+    """Return bytes that no compression makes shorter, the same each time."""
+    return random.Random(0).randbytes(size)  # noqa: S311  # no secret

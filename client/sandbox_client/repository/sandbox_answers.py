@@ -35,6 +35,7 @@ class Checked:
     has_work: bool
     owner: str = ""
     has_program: bool = True
+    keeps_modes: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
         "The repository did not arrive completely in the sandbox",
         "Send it again with `remote-sandbox push`.",
     ),
+    "unfinished": (
+        "The sandbox still unpacks an earlier push",
+        "Push again in some minutes.",
+    ),
     "differs": (
         "The bundle in the sandbox differs from the one that was sent",
         "Send it again with `remote-sandbox push`.",
@@ -125,6 +130,7 @@ def read_checked(output: str) -> Checked:
         fields.get("has_work") is True,
         _text(fields, "owner"),
         fields.get("program") is not False,
+        fields.get("keeps_modes") is not False,
     )
 
 

@@ -69,7 +69,8 @@ full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
   *) printf "%s" "$(pwd)/$1";; esac; };
 """
 _CHECK = r"""
-state=absent; head=; sent=; work=false; owner=; program=true;
+state=absent; head=; sent=; work=false; owner=; program=true; modes=true;
+f=.git/remote-sandbox-mode;
 [ "$1" = - ] || command -v "$1" >/dev/null 2>&1 || program=false;
 if [ -d "$dir" ]; then
   cd "$dir" 2>/dev/null || fail directory "it cannot be entered";
@@ -77,18 +78,26 @@ if [ -d "$dir" ]; then
   else
     trust; state=occupied;
     if begun; then state=empty; elif ours; then
-      state=ours; head=$(id HEAD); owner=$(note repository | tr -cd 0-9a-f);
+      state=ours; if [ -e $f ] && [ ! -x $f ]; then g config core.fileMode false; fi;
+      modes=$(g config --bool core.fileMode || echo true);
+      head=$(id HEAD); owner=$(note repository | tr -cd 0-9a-f);
       [ -n "$(note receiving)" ] || sent=$(id refs/remote-sandbox/sent);
       if dirty; then work=true; fi;
     fi;
   fi;
 elif [ -e "$dir" ]; then state=occupied; fi;
 answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\":\"$sent\",
-\"has_work\":$work,\"owner\":\"$owner\",\"program\":$program";
+\"has_work\":$work,\"owner\":\"$owner\",\"program\":$program,\"keeps_modes\":$modes";
 """
-# A chmod that changes nothing tells a file system without modes: git then keeps those it was given.
+# A script that was killed has left `receiving` and locks of git; one whose client was killed may
+# still run. A chmod that changes nothing, or only until the next command, tells a file system
+# without modes: git then keeps those it was given.
 _RECEIVE = r"""
 bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7; owner=$8;
+running() {
+  p=$(cat .git/remote-sandbox-pid 2>/dev/null) && kill -0 "$p" 2>/dev/null
+  && grep -q remote-sandbox "/proc/$p/cmdline" 2>/dev/null;
+};
 arrived() {
   answer received ",\"head\":\"$1\",\"keeps_modes\":$(g config --bool core.fileMode)";
 };
@@ -107,7 +116,7 @@ if [ -z "$(ls -A)" ]; then
   trust; f=.git/remote-sandbox-mode; : >"$f"; m=true;
   chmod 700 "$f" 2>/dev/null; [ -x "$f" ] || m=false;
   chmod 600 "$f" 2>/dev/null; [ ! -x "$f" ] || m=false;
-  rm -f "$f";
+  chmod 700 "$f" 2>/dev/null;
   g config core.fileMode $m && g config core.autocrlf false && g config gc.auto 0
   && g symbolic-ref HEAD "refs/heads/$branch" && g config remote-sandbox.repository "$owner"
   && g config remote-sandbox.version 1
@@ -116,7 +125,11 @@ if [ -z "$(ls -A)" ]; then
     g config user.name "Agent in the sandbox"; g config user.email agent@localhost; };
 else
   trust; owned "$owner";
-  if [ -z "$(note receiving)" ]; then
+  if [ -n "$(note receiving)" ]; then
+    n=0; while running && [ $n -lt 300 ]; do sleep 1; n=$((n+1)); done;
+    if running; then fail unfinished; fi;
+    find .git -name "*.lock" -type f -exec rm -f {} +;
+  else
     head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
     is=; same=;
     for each in $known; do
@@ -134,6 +147,7 @@ else
     fi;
   fi;
 fi;
+echo $$ >.git/remote-sandbox-pid;
 g config remote-sandbox.receiving "$commit" || fail directory "it cannot be written";
 if [ "$shallow" = - ]; then rm -f .git/shallow;
 else printf "%s\n" $shallow >.git/shallow || fail directory "it cannot be written"; fi;
@@ -142,7 +156,7 @@ err=$(g update-ref refs/remote-sandbox/sent "$commit" 2>&1) || fail update "$err
 g update-ref -d refs/remote-sandbox/work 2>/dev/null;
 err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
 g config --unset remote-sandbox.receiving;
-rm -f "$bundle";
+rm -f "$bundle" .git/remote-sandbox-pid;
 arrived "$(id HEAD)";
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward.

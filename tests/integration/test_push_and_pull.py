@@ -1,0 +1,300 @@
+"""`remote-sandbox push`, `pull` and `agent --repo` as processes, against a fake proxy on a port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_fakeproxy import FakeProxyServer, LocalRuntime
+
+from tests.client.repository_stub import (
+    fingerprint,
+    git,
+    make_repository,
+    tree_of_directory,
+    write,
+)
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
+from tests.integration.programs import DEADLINE, clean_environment, run_remote_sandbox, write_config
+from tests.integration.test_outages import work_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from sandbox_fakeproxy import Clock
+
+BOX, OTHER, BRANCH = "box", "other", "sandbox/box"
+SEED: dict[str, Any] = {
+    "users": [
+        {"username": "ann", "keys": [{}], "sandboxes": [{"name": BOX}, {"name": OTHER}]},
+    ]
+}
+AGENT = 'sh -c \'pwd; printf "%s\\n" "$0" >result.txt; git add -A; git commit -qm Result\' {prompt}'
+KINDS = [
+    pytest.param({"as_deployed": as_deployed, "isolation": isolation}, id=f"{conduct}-{isolation}")
+    for as_deployed, conduct in ((True, "as deployed"), (False, "default"))
+    for isolation in AVAILABLE_ISOLATIONS
+]
+
+
+@pytest.fixture
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[FakeProxyServer]:
+    """A fake on a port, with two ready sandboxes; `home` has the configuration for it."""
+    kind: dict[str, Any] = dict(getattr(request, "param", {"as_deployed": True}))
+    isolation = kind.pop("isolation", "none")
+
+    def runtime(root: Path, clock: Clock, seed: str, as_deployed: bool) -> LocalRuntime:
+        return LocalRuntime(
+            root, clock=clock, seed=seed, as_deployed=as_deployed, isolation=isolation
+        )
+
+    with FakeProxyServer(tmp_path / "sandboxes", runtime=runtime, **kind) as running:
+        key = running.seed(SEED)["users"][0]["keys"][0]["api_key"]
+        write_config(tmp_path, running.url, key)
+        yield running
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "person" / "project", {"a.txt": "one\n"})
+
+
+def remote_sandbox(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `remote-sandbox` in the repository."""
+    return run_remote_sandbox(home, *words, cwd=home / "person" / "project", **variables)
+
+
+def succeed(home: Path, *words: str, **variables: str) -> str:
+    result = remote_sandbox(home, *words, **variables)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("server", KINDS, indirect=True)
+def test_a_repository_goes_and_comes_back(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    write(top, {"run.sh": "echo hi\n"})
+    (top / "run.sh").chmod(0o755)
+    git(top, "add", "-A")
+    write(top, {"new.txt": "x\n", ".env": "secret"})
+    stopped = remote_sandbox(tmp_path, "push", BOX)
+    assert (stopped.returncode, "by the name: .env" in stopped.stderr) == (1, True)
+    before = fingerprint(top)
+
+    pushed = remote_sandbox(tmp_path, "push", "--leave-out", ".env", BOX)
+
+    assert pushed.returncode == 0, pushed.stderr
+    assert f"goes to {BOX}:/sandbox/project: 3 files (14 bytes)" in pushed.stderr
+    assert "stays here: .env" in pushed.stderr
+    assert fingerprint(top) == before
+    edit = "cd project && echo two >>a.txt && git commit -qam Better && echo x >left.txt"
+    succeed(tmp_path, "prompt", BOX, edit)
+    shown = succeed(tmp_path, "pull", BOX)
+    assert "a.txt    | 1 +" in shown
+    assert "left.txt | 1 + (new)" in shown
+    assert "  git log -p HEAD..sandbox/box" in shown
+    diff = git(top, "diff", "--name-status", f"HEAD...{BRANCH}").splitlines()
+    assert diff == ["M\ta.txt", "A\tleft.txt", "A\tnew.txt", "A\trun.sh"]
+    assert git(top, "ls-tree", BRANCH, "run.sh").startswith("100755")
+    after = fingerprint(top)
+    assert {each for each in before if after.get(each) != before[each]} == set()
+    again = json.loads(succeed(tmp_path, "pull", "--json", BOX))
+    assert (again["changed"], again["files_changed"], len(again["next"])) == (False, 2, 3)
+
+
+# The requests at which a command is held: its operation, and how many of that come before.
+PUSH_STEPS = {
+    "the look at the sandbox": ("executePiped", 0),
+    "the upload": ("writeFile", 0),
+    "the unpacking": ("executePiped", 1),
+}
+PULL_STEPS = {
+    "the collecting": ("executePiped", 1),
+    "the download": ("readFile", 0),
+}
+STEPS = [
+    *(("push", *each) for each in PUSH_STEPS.values()),
+    *(("pull", *each) for each in PULL_STEPS.values()),
+]
+with_each_step = pytest.mark.parametrize(
+    ("verb", "operation", "skip"), STEPS, ids=[*PUSH_STEPS, *PULL_STEPS]
+)
+without_quirks = pytest.mark.parametrize("server", [{"as_deployed": False}], indirect=True)
+
+
+def start(home: Path, *words: str) -> subprocess.Popen[str]:
+    """Start `remote-sandbox` in the repository."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox_client", *words],
+        cwd=home / "person" / "project",
+        env=clean_environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_and_hold(
+    server: FakeProxyServer, home: Path, verb: str, operation: str, skip: int
+) -> subprocess.Popen[str]:
+    """Start a push or a pull, and wait until a request of it is held for ever."""
+    if verb == "pull":
+        succeed(home, "push", BOX)
+        write(work_directory(home / "sandboxes") / "project", {"b.txt": "x\n"})
+    server.faults.add(operation=operation, skip=skip, delay=100_000, times=1)
+    process = start(home, verb, BOX)
+    wait_for(lambda: any(each["hits"] for each in server.faults.armed()))
+    return process
+
+
+def assert_it_arrived(home: Path, top: Path, verb: str) -> None:
+    there = work_directory(home / "sandboxes") / "project"
+    here = "HEAD" if verb == "push" else BRANCH
+    assert git(top, "rev-parse", f"{here}^{{tree}}") == tree_of_directory(there)
+
+
+@without_quirks
+@with_each_step
+def test_a_killed_client_is_taken_up_by_repeating_the_command(
+    server: FakeProxyServer, top: Path, tmp_path: Path, verb: str, operation: str, skip: int
+) -> None:
+    process = start_and_hold(server, tmp_path, verb, operation, skip)
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    server.faults.clear()
+
+    succeed(tmp_path, verb, BOX)
+
+    assert_it_arrived(tmp_path, top, verb)
+
+
+@without_quirks
+@with_each_step
+def test_a_restart_of_the_proxy_is_survived(
+    server: FakeProxyServer, top: Path, tmp_path: Path, verb: str, operation: str, skip: int
+) -> None:
+    process = start_and_hold(server, tmp_path, verb, operation, skip)
+    server.stop()
+    server.faults.clear()
+    server.start()
+    _, errors = process.communicate(timeout=DEADLINE)
+    if process.returncode != 0:  # it had not answered before, or was too long away
+        assert "next:" in errors
+        succeed(tmp_path, verb, BOX)
+
+    assert_it_arrived(tmp_path, top, verb)
+
+
+@without_quirks
+def test_ctrl_c_during_the_upload_changes_nothing(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    write(top, {"big.bin": os.urandom(30_000_000)})
+    process = start(tmp_path, "push", BOX)
+    homes = tmp_path / "sandboxes"
+    wait_for(lambda: any(homes.glob("*/home/.remote-sandbox-*/bundle")))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 130
+    assert "nothing was changed, in the sandbox or here" in errors
+    assert "Traceback" not in errors
+    assert [*homes.glob("*/home/.remote-sandbox-*")] == []
+    assert [*(top / ".git/remote-sandbox").glob("tmp-*")] == []
+    assert not (work_directory(homes) / "project").exists()
+
+
+@without_quirks
+def test_ctrl_c_during_the_unpacking_is_told_and_completed_by_the_next_push(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    write(top, {".gitattributes": "*.slow filter=slow\n", "z.slow": "x\n"})
+    slow = "git config --global filter.slow.smudge 'touch ~/waits; sleep 60; cat'"
+    succeed(tmp_path, "prompt", BOX, slow)
+    process = start(tmp_path, "push", BOX)
+    homes = tmp_path / "sandboxes"
+    wait_for(lambda: any(homes.glob("*/home/waits")))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130
+    assert "may have unpacked a part: push again, which completes it" in errors
+    succeed(tmp_path, "prompt", BOX, "git config --global --unset filter.slow.smudge")
+    refused = remote_sandbox(tmp_path, "pull", BOX)
+    assert "did not arrive completely" in refused.stderr
+
+    succeed(tmp_path, "push", BOX)
+
+    there = work_directory(homes) / "project"
+    assert tree_of_directory(there) == tree_of_directory(top)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ended = threading.Event()
+    for _ in range(int(DEADLINE / 0.02)):
+        if condition():
+            return
+        ended.wait(0.02)
+    pytest.fail("it did not happen")
+
+
+def test_an_agent_works_on_the_repository(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    words = ("agent", "--repo", ".", BOX, "Fix it")
+    result = remote_sandbox(tmp_path, *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("/sandbox/project\n")
+    assert f"`remote-sandbox pull {BOX}` makes its work a branch here" in result.stderr
+    succeed(tmp_path, "pull", BOX)
+    assert git(top, "show", f"{BRANCH}:result.txt") == "Fix it"
+
+
+def test_several_agents_have_a_branch_each(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    words = ("--repo", ".", "--on", BOX, "--on", "missing", "--on", OTHER, "Fix it")
+    result = remote_sandbox(tmp_path, "agent", "--json", *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+    content = json.loads(result.stdout)
+    assert result.returncode == 125
+    assert [each["name"] for each in content["started"]] == [BOX, OTHER]
+    assert [each["name"] for each in content["failed"]] == ["missing"]
+    for each in content["started"]:
+        succeed(tmp_path, "output", "-f", each["name"], each["session"])
+    pulled = json.loads(succeed(tmp_path, "pull", "--all", "--json"))
+    assert [each["branch"] for each in pulled["pulled"]] == [BRANCH, "sandbox/other"]
+    assert git(top, "show", "sandbox/other:result.txt") == "Fix it"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("agent", "--on", BOX, "Fix it"), 125, "without --repo"),
+        (("agent", "--leave-out", ".env", BOX, "Fix it"), 125, "without --repo"),
+        (("agent", "--repo", ".", "--on", BOX, "--on", OTHER, "--stdin", "x"), 125, "one agent"),
+        (("pull",), 2, "NAME is missing"),
+        (("pull", "--all", BOX), 2, "NAME and --all were both given"),
+        (("pull", "--all", "--apply"), 2, "--all takes neither"),
+        (("pull", BOX), 1, "Nothing of this repository was sent"),
+        (("push", "--repo", "..", BOX), 1, "is not in a git repository"),
+    ],
+)
+def test_wrong_usage_is_told(
+    server: FakeProxyServer,
+    top: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    result = remote_sandbox(tmp_path, *words)
+    assert result.returncode == code
+    assert message in result.stderr
