@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .listing import Row
     from .output import Output, OutputChunk
     from .readiness import WaitResult
-    from .repositories import Pull, Push, PushPlan
+    from .repository.model import Pull, Push, PushPlan
 
 __all__ = (
     "AlreadyExists",
@@ -91,7 +91,7 @@ _MODULES = {
     "execution.result": ("CommandResult", "Session"),
     "readiness": ("WaitResult",),
     "listing": ("Row",),
-    "repositories": ("Pull", "Push", "PushPlan"),
+    "repository.model": ("Pull", "Push", "PushPlan"),
 }
 
 

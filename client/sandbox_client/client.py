@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from .polling import ProgressCallback
     from .prompts import Prompts
     from .readiness import WaitResult
-    from .repositories import Pull, Push, PushPlan, Repositories
+    from .repositories import Repositories
+    from .repository.model import Pull, Push, PushPlan
 
 
 ENTRIES_DEADLINE = 5.0  # seconds
@@ -452,7 +453,7 @@ class Client:
         Raises:
             RepositoryRefused: something has to be decided or changed first; nothing was sent.
         """
-        from .repositories import PushOptions
+        from .repository.model import PushOptions
 
         options = PushOptions(directory, include, leave_out, history, program)
         return await self.repositories.push(
@@ -481,7 +482,7 @@ class Client:
             RepositoryRefused: nothing was sent to the sandbox, or the branch cannot be written.
             WorkRefused: the work is not safe; nothing here was changed.
         """
-        from .repositories import PullOptions
+        from .repository.model import PullOptions
 
         options = PullOptions(branch, directory, apply, allow_programs, max_diff)
         return await self.repositories.pull(name, repo, options, on_progress=on_progress)

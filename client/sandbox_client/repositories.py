@@ -14,13 +14,12 @@ import anyio
 import anyio.to_thread
 
 from .api.sandboxes import check_name
-from .errors import RepositoryRefused, SandboxError
+from .errors import ProxyFailed, ProxyUnreachable, RepositoryRefused, SandboxError
 from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
 from .repository.branch import (
     Imported,
-    Summary,
     apply_work,
     default_branch,
     read_diff,
@@ -36,9 +35,19 @@ from .repository.incoming import (
     known_work,
     require_download,
     require_ours,
+    require_pulled,
     require_sent,
 )
 from .repository.local import open_repository
+from .repository.model import (
+    IMPORTING,
+    UNPACKING,
+    Pull,
+    PullOptions,
+    Push,
+    PushOptions,
+    PushPlan,
+)
 from .repository.outgoing import outgoing, require_decided
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
@@ -46,7 +55,7 @@ from .repository.store import Store
 from .repository.transfer import Transfer, explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from contextlib import AbstractContextManager
 
     from .files.remote import Files
@@ -55,110 +64,8 @@ if TYPE_CHECKING:
     from .repository.outgoing import Outgoing
     from .repository.quarantine import CheckedWork
     from .repository.sandbox_answers import Checked, Exported
-    from .repository.snapshot import Amount, Survey
+    from .repository.snapshot import Survey
     from .repository.store import Sent
-
-UNPACKING = "unpacking the repository in the sandbox"
-IMPORTING = "making the branch"
-
-
-@dataclass(frozen=True)
-class PushPlan:
-    """What a push will send, before anything long is done.
-
-    `head` is the commit that is checked out here, empty if there is none; `amount` is what the
-    sandbox does not have yet. `unused` has the patterns that fit no file.
-    """
-
-    name: str
-    repository: str
-    directory: str
-    branch: str
-    head: str
-    amount: Amount
-    is_needed: bool
-    has_history: bool
-    survey: Survey
-    included: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Push:
-    """What a sandbox has after a push: `commit` is checked out in `plan.directory`.
-
-    `size` is what was sent, in bytes. `keeps_modes` is False if the file system there keeps no
-    permissions; git in the sandbox then keeps those that were sent.
-    """
-
-    plan: PushPlan
-    commit: str
-    size: int = 0
-    keeps_modes: bool = True
-
-    @property
-    def directory(self) -> str:
-        """The directory in the sandbox, where an agent should work."""
-        return self.plan.directory
-
-
-@dataclass(frozen=True)
-class Pull:
-    """The work of a sandbox as a branch of this repository.
-
-    `commit` is that of the branch, empty if the sandbox has no work; `is_changed` says whether this
-    pull made the branch or let it go forward. `summary` compares the work with what was sent, and
-    `diff` is the same as text, safe to print. `base` is the commit that was sent, if that had
-    uncommitted changes: they are in the branch, too. `other_branches` stay in the sandbox.
-    `not_applied` says why the work was not applied although that was asked for.
-    """
-
-    name: str
-    repository: str
-    directory: str
-    branch: str
-    commit: str = ""
-    is_new: bool = False
-    is_changed: bool = False
-    summary: Summary = field(default_factory=lambda: Summary((), (), ()))
-    diff: str = ""
-    base: str = ""
-    left_uncommitted: bool = False
-    other_branches: int = 0
-    is_applied: bool = False
-    not_applied: RepositoryRefused | None = None
-
-    @property
-    def has_work(self) -> bool:
-        """Whether the sandbox has anything that was not sent from here."""
-        return bool(self.commit)
-
-
-@dataclass(frozen=True)
-class PullOptions:
-    """How work comes back: the branch, the sandbox's directory, and what happens to it here."""
-
-    branch: str | None = None
-    directory: str | None = None
-    apply: bool = False
-    allow_programs: bool = False
-    max_diff: int = 0  # characters
-
-
-@dataclass(frozen=True)
-class PushOptions:
-    """What goes, and where to.
-
-    `include` and `leave_out` decide about names that look like secrets. `program` has to be in the
-    sandbox, such as that of an agent.
-    """
-
-    directory: str | None = None
-    include: Sequence[str] = ()
-    leave_out: Sequence[str] = ()
-    history: bool = False
-    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,7 +109,9 @@ class Repositories:
             )
             transfer.begin("making a snapshot of the working tree")
             async with transfer.managed(manager) as out:
-                plan = _plan(store, out, found, decision)
+                if out.is_needed:
+                    await transfer.in_thread(partial(require_pulled, out, checked))
+                plan = _plan(out, found, decision, checked)
                 on_plan(plan)
                 return await self._send(transfer, plan, out, checked)
 
@@ -282,9 +191,20 @@ class Repositories:
         if not out.is_needed:
             await transfer.in_thread(out.confirm)
             return Push(plan, out.sent.commit)
+        try:
+            return await self._deliver(transfer, plan, out, checked)
+        except (ProxyUnreachable, ProxyFailed):
+            raise  # the next push goes on with this bundle
+        except BaseException:
+            out.discard_bundle()
+            raise
+
+    async def _deliver(
+        self, transfer: Transfer, plan: PushPlan, out: Outgoing, checked: Checked
+    ) -> Push:
         transfer.begin("packing the repository")
         bundle = await transfer.in_thread(out.bundle)
-        await transfer.upload(bundle.path, bundle.size)
+        await transfer.upload(bundle)
         transfer.begin(UNPACKING)
         await transfer.in_thread(out.announce)
         before = transfer.store.find(transfer.name, out.sent.directory, checked.sent)
@@ -356,7 +276,8 @@ def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
     return found, decision
 
 
-def _plan(store: Store, out: Outgoing, found: Survey, decision: Decision) -> PushPlan:
+def _plan(out: Outgoing, found: Survey, decision: Decision, checked: Checked) -> PushPlan:
+    store = out.store
     return PushPlan(
         name=out.sent.sandbox,
         repository=store.repository.top,
@@ -366,6 +287,7 @@ def _plan(store: Store, out: Outgoing, found: Survey, decision: Decision) -> Pus
         amount=out.amount,
         is_needed=out.is_needed,
         has_history=out.sent.has_history,
+        has_work=checked.has_work or checked.head not in {"", checked.sent},
         survey=found,
         included=decision.included,
         left_out=decision.left_out,

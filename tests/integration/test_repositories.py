@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from sandbox_client.repositories import PushPlan
+    from sandbox_client.repository.model import PushPlan
 
     from tests.integration.sandbox import Delivery, ReadySandbox
 
@@ -158,6 +158,43 @@ async def test_a_push_that_an_outage_ended_is_repeated(
         await box.client.push(BOX, str(top))
 
         assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
+
+
+async def test_a_push_goes_on_with_the_pieces_that_have_not_arrived(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.bin": random_bytes(500_000)})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        box.transport.delivery = loss = Loss(WRITE, 5, "answer lost")
+        with pytest.raises(SandboxError):
+            await box.client.push(BOX, str(top))
+        before, loss.is_over = len(box.transport.file_requests("write")), True
+
+        push = await box.client.push(BOX, str(top))
+
+        pieces = -(
+            -push.size // box.client.files.piece_size("/home/gem/.remote-sandbox-x", "bundle")
+        )
+        assert len(box.transport.file_requests("write")) - before < pieces - 2
+        assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
+        assert [*box.home.glob(".remote-sandbox-*")] == []
+        assert [*(top / ".git/remote-sandbox").glob("tmp-*")] == []
+
+
+async def test_commits_that_were_not_pulled_are_told_before_the_upload(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(top))
+        write(box.work / "project", {"b.txt": "x\n"})
+        commit_all(box.work / "project")
+        assert (await box.client.push(BOX, str(top))).plan.has_work
+        write(top, {"a.txt": "y\n"})
+        before = len(box.transport.file_requests("write"))
+
+        with pytest.raises(RepositoryRefused, match="commits that were not pulled"):
+            await box.client.push(BOX, str(top))
+
+        assert len(box.transport.file_requests("write")) == before
+        await box.client.pull(BOX, str(top))
+        assert (await box.client.push(BOX, str(top))).plan.is_needed
 
 
 @lost

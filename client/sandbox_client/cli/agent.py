@@ -30,7 +30,7 @@ from .repositories import SendOptions, send_repository
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_client.repositories import PushOptions
+    from sandbox_client.repository.model import PushOptions
 
 
 @dataclass(frozen=True, kw_only=True)

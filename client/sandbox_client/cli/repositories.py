@@ -19,13 +19,13 @@ from sandbox_client.presentation.repositories import (
     pull_content,
     push_content,
 )
-from sandbox_client.repositories import IMPORTING, UNPACKING, PullOptions, PushOptions
+from sandbox_client.repository.model import IMPORTING, UNPACKING, PullOptions, PushOptions
 
 from .command import FAILED, OK, Argument, SandboxName, command
 from .console import Console
 
 if TYPE_CHECKING:
-    from sandbox_client.repositories import Pull, Push, PushPlan
+    from sandbox_client.repository.model import Pull, Push, PushPlan
 
 # After Ctrl-C: what was done, by what was being done.
 _INTERRUPTED = {

@@ -173,11 +173,14 @@ class Files:
         return files.piece_size(posixpath.join(base, path))
 
     async def upload(
-        self, name: str, base: str, temp: str, pieces: Iterable[bytes]
+        self, name: str, base: str, temp: str, pieces: Iterable[bytes], *, start: int = 0
     ) -> tuple[int, str]:
-        """Write pieces to the new file `temp` below `base`; return their total size and hash."""
+        """Write pieces to the new file `temp` below `base`; return its size, and their hash.
+
+        The file has `start` bytes already, if that is not 0.
+        """
         path = posixpath.join(base, temp)
-        sha256, size = hashlib.sha256(), 0
+        sha256, size = hashlib.sha256(), start
         for piece in pieces:
             # Finish a piece that was sent: it would arrive after the cleanup.
             with anyio.CancelScope(shield=True):

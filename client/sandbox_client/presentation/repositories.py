@@ -11,8 +11,8 @@ from sandbox_client.text import format_size, pluralize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sandbox_client.repositories import Pull, Push, PushPlan
     from sandbox_client.repository.branch import FileRow
+    from sandbox_client.repository.model import Pull, Push, PushPlan
 
 MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
@@ -56,7 +56,8 @@ def push_content(push: Push) -> dict[str, object]:
 def describe_plan(plan: PushPlan) -> list[str]:
     """Return lines about what a push will send, where to, and what stays here."""
     if not plan.is_needed:
-        return [f"{plan.name} has just this already, in {plan.directory}", *_notes(plan)]
+        work = ", and work on it" if plan.has_work else ""
+        return [f"{plan.name} has just this already{work}, in {plan.directory}", *_notes(plan)]
     amount = plan.amount
     files = f"{pluralize(amount.files, 'file')} ({format_size(amount.size)})"
     history = f"{pluralize(amount.commits, 'commit')}" + (
@@ -187,9 +188,14 @@ def diffstat(files: Sequence[FileRow]) -> list[str]:
 def _changes(row: FileRow, scale: float) -> str:
     if row.added is None or row.deleted is None:
         return {"A": "new, binary", "D": "deleted, binary"}.get(row.status, "binary")
-    bar = "+" * round(row.added * scale) + "-" * round(row.deleted * scale)
+    bar = "+" * _signs(row.added, scale) + "-" * _signs(row.deleted, scale)
     kind = {"A": " (new)", "D": " (deleted)"}.get(row.status, "")
     return f"{row.added + row.deleted} {bar}".rstrip() + kind
+
+
+def _signs(lines: int, scale: float) -> int:
+    """Return how many signs stand for lines: at least one, if there are any."""
+    return max(round(lines * scale), 1) if lines else 0
 
 
 def _limited(lines: Iterable[str]) -> list[str]:

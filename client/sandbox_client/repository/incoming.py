@@ -19,11 +19,13 @@ from .quarantine import CheckedWork, checked_work, require_bundle, require_size
 from .sandbox_answers import refusal
 from .sandbox_scripts import export
 from .snapshot import index_line
+from .trees import kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from .outgoing import Outgoing
     from .quarantine import Limits
     from .sandbox_answers import Checked, Exported
     from .store import Sent, Store, Withheld
@@ -64,6 +66,21 @@ def require_ours(store: Store, checked: Checked) -> None:
         raise refusal("occupied")
     if checked.state == "ours" and checked.owner != store.identity:
         raise refusal("other")
+
+
+def require_pulled(out: Outgoing, checked: Checked) -> None:
+    """Check, before a long transfer, that a push would not be refused for the agent's commits.
+
+    It is the sandbox that makes sure; here, only commits that are not known at all are found.
+
+    Raises:
+        RepositoryRefused: the sandbox has commits that were not pulled.
+    """
+    before = out.store.find(out.sent.sandbox, out.sent.directory, checked.sent)
+    if not checked.head or not checked.sent or (before and before.withheld):
+        return
+    if kinds_of(out.stage.git, [checked.head]) != {checked.head: "commit"}:
+        raise refusal("has-commits", checked.head[:10])
 
 
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:

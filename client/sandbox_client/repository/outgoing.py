@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
-from .bundle import BundleFile, create_bundle
+from .bundle import BundleFile, create_bundle, sha256_of
 from .names import shown
 from .snapshot import Amount, measure, survey, take_snapshot
 from .store import Sent, Store
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from .file_kinds import Decision
     from .snapshot import Snapshot, Survey
@@ -41,10 +44,26 @@ class Outgoing:
         return self.have != self.sent.commit
 
     def bundle(self) -> BundleFile:
-        """Write the bundle into the stage; it is removed with it."""
+        """Write the bundle, or return the one of an earlier attempt, which stays until `confirm`.
+
+        Two bundles of the same objects may differ.
+        """
+        path = self._folder / "bundle"
+        if path.exists():
+            return BundleFile(path, path.stat().st_size, sha256_of(path))
         object_format = self.store.repository.object_format
-        path = self.stage.path / "outgoing.bundle"
-        return create_bundle(self.stage, path, self.sent.commit, object_format, self.have)
+        scratch = self.stage.path / "outgoing.bundle"
+        made = create_bundle(self.stage, scratch, self.sent.commit, object_format, self.have)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        scratch.replace(path)
+        return replace(made, path=path)
+
+    @property
+    def _folder(self) -> Path:
+        """The directory of the bundle, which is removed after a day if no push ends."""
+        key = repr((self.store.proxy, self.sent, self.have)).encode()
+        name = f"tmp-outgoing-{hashlib.sha256(key).hexdigest()[:16]}"
+        return self.store.repository.store_dir / name
 
     def announce(self) -> None:
         """Keep the record and the objects; call it before the sandbox unpacks the bundle."""
@@ -56,6 +75,11 @@ class Outgoing:
             self.announce()
         else:
             self.store.save(self.sent)
+        self.discard_bundle()
+
+    def discard_bundle(self) -> None:
+        """Remove the bundle."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def require_decided(decision: Decision) -> None:

@@ -29,12 +29,12 @@ from sandbox_client.errors import (
     SandboxNotFound,
     WorkRefused,
 )
-from sandbox_client.files import local, shell_scripts
+from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
 from sandbox_client.files.listener import CopyListener
 from sandbox_client.files.model import destination
 from sandbox_client.files.remote import new_token
-from sandbox_client.text import format_size
+from sandbox_client.text import format_size, last_line
 
 from . import sandbox_answers, sandbox_scripts
 from .git import Interrupt
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from sandbox_client.files.outage import Outage
     from sandbox_client.files.remote import Files
 
+    from .bundle import BundleFile
     from .sandbox_answers import Checked, Exported
     from .store import Store
 
@@ -56,6 +57,7 @@ T = TypeVar("T")
 
 DEADLINE = 3_600.0  # seconds of a script: a bucket takes its time for thousands of files
 MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a whole
+_PART = "part"
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -164,19 +166,42 @@ class Transfer:
         run = partial(self.files.one_shot.run, self.name, WORK, line, DEADLINE)
         return await self.files.outage.survive(run)
 
-    async def upload(self, path: Path, size: int) -> None:
-        """Send a bundle."""
+    async def upload(self, bundle: BundleFile) -> None:
+        """Send a bundle, of which an outage may have let a part arrive before.
+
+        Beside the bundle is then a file with the name of the scratch directory that has the part.
+        """
+        start = await self._resume(bundle)
         base = f"{file_api.HOME}/{self._scratch}"
         self._has_scratch = True
 
         def pieces() -> Iterator[bytes]:
-            done = 0
-            for piece in local.read_pieces(path, self.files.piece_size(base, "bundle")):
-                self.activity = f"sending {format_size(done)} of {format_size(size)}"
-                yield piece
-                done += len(piece)
+            with bundle.path.open("rb") as file:
+                file.seek(start)
+                while piece := file.read(self.files.piece_size(base, "bundle")):
+                    done = file.tell() - len(piece)
+                    self.activity = f"sending {format_size(done)} of {format_size(bundle.size)}"
+                    yield piece
 
-        await self.files.upload(self.name, base, "bundle", pieces())
+        try:
+            await self.files.upload(self.name, base, "bundle", pieces(), start=start)
+        except (ProxyUnreachable, ProxyFailed):
+            (bundle.path.parent / _PART).write_text(self._scratch, encoding="ascii")
+            self._has_scratch = False  # it stays
+            raise
+
+    async def _resume(self, bundle: BundleFile) -> int:
+        """Take the scratch directory of an earlier attempt; return the size of its part."""
+        mine = bundle.path.parent / f"{_PART}-{self._scratch}"
+        try:
+            (bundle.path.parent / _PART).rename(mine)  # no other process can take it, too
+        except FileNotFoundError:
+            return 0
+        self._scratch = mine.read_text(encoding="ascii")
+        mine.unlink()
+        line = f'wc -c <"$HOME"/{self._scratch}/bundle || echo 0'
+        size = last_line(await self._run_line(line))
+        return int(size) if size.isdecimal() and int(size) < bundle.size else 0
 
     async def download(self, exported: Exported, target: Path) -> None:
         """Fetch the bundle; `incoming` checks it.

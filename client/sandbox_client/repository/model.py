@@ -1,0 +1,120 @@
+"""The data of pushes and pulls: what is asked for, what will go, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .branch import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox_client.errors import RepositoryRefused
+
+    from .snapshot import Amount, Survey
+
+# Activities after which a cancellation has left something.
+UNPACKING = "unpacking the repository in the sandbox"
+IMPORTING = "making the branch"
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push will send, before anything long is done.
+
+    `head` is the commit that is checked out here, empty if there is none; `amount` is what the
+    sandbox does not have yet. `has_work` says that it has commits or changes since the last push.
+    `unused` has the patterns that fit no file.
+    """
+
+    name: str
+    repository: str
+    directory: str
+    branch: str
+    head: str
+    amount: Amount
+    is_needed: bool
+    has_history: bool
+    has_work: bool
+    survey: Survey
+    included: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a sandbox has after a push: `commit` is checked out in `plan.directory`.
+
+    `size` is what was sent, in bytes. `keeps_modes` is False if the file system there keeps no
+    permissions; git in the sandbox then keeps those that were sent.
+    """
+
+    plan: PushPlan
+    commit: str
+    size: int = 0
+    keeps_modes: bool = True
+
+    @property
+    def directory(self) -> str:
+        """The directory in the sandbox, where an agent should work."""
+        return self.plan.directory
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The work of a sandbox as a branch of this repository.
+
+    `commit` is that of the branch, empty if the sandbox has no work; `is_changed` says whether this
+    pull made the branch or let it go forward. `summary` compares the work with what was sent, and
+    `diff` is the same as text, safe to print. `base` is the commit that was sent, if that had
+    uncommitted changes: they are in the branch, too. `other_branches` stay in the sandbox.
+    `not_applied` says why the work was not applied although that was asked for.
+    """
+
+    name: str
+    repository: str
+    directory: str
+    branch: str
+    commit: str = ""
+    is_new: bool = False
+    is_changed: bool = False
+    summary: Summary = field(default_factory=lambda: Summary((), (), ()))
+    diff: str = ""
+    base: str = ""
+    left_uncommitted: bool = False
+    other_branches: int = 0
+    is_applied: bool = False
+    not_applied: RepositoryRefused | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the sandbox has anything that was not sent from here."""
+        return bool(self.commit)
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """How work comes back: the branch, the sandbox's directory, and what happens to it here."""
+
+    branch: str | None = None
+    directory: str | None = None
+    apply: bool = False
+    allow_programs: bool = False
+    max_diff: int = 0  # characters
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What goes, and where to.
+
+    `include` and `leave_out` decide about names that look like secrets. `program` has to be in the
+    sandbox, such as that of an agent.
+    """
+
+    directory: str | None = None
+    include: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+    history: bool = False
+    program: str = ""

@@ -1,0 +1,183 @@
+"""Pushes and pulls as sentences and objects: what goes, what came, and what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sandbox_client import Pull, Push, PushPlan, RepositoryRefused
+from sandbox_client.presentation.repositories import (
+    describe_plan,
+    describe_pull,
+    describe_push,
+    diffstat,
+    next_commands,
+    pull_content,
+    push_content,
+)
+from sandbox_client.repository.branch import CommitRow, FileRow, Summary
+from sandbox_client.repository.file_kinds import RunsLater
+from sandbox_client.repository.snapshot import Amount, Survey
+
+SURVEY = Survey(
+    paths=("a.txt", "b\x1b.txt", ".env"),
+    in_head=frozenset({"a.txt"}),
+    untracked=("b\x1b.txt", ".env"),
+    submodules=("lib",),
+    embedded=("inner/",),
+    lfs_files=2,
+    unmerged=0,
+    in_progress="a merge",
+)
+PLAN = PushPlan(
+    name="box",
+    repository="/home/ann/project",
+    directory="/sandbox/project",
+    branch="main",
+    head="1" * 40,
+    amount=Amount(3, 2_500_000, 2),
+    is_needed=True,
+    has_history=False,
+    has_work=False,
+    survey=SURVEY,
+    left_out=(".env",),
+    unused=("*.typo",),
+)
+PUSH = Push(PLAN, "2" * 40, 1_200)
+PULL = Pull(
+    "box",
+    "/home/ann/my project",
+    "/sandbox/project",
+    "sandbox/box",
+    commit="3" * 40,
+    is_new=True,
+    is_changed=True,
+    summary=Summary(
+        (CommitRow("3" * 40, "Agent", "2026-01-01T00:00:00+00:00", "Better"),),
+        (
+            FileRow("a.txt", "M", "100644", 3, 1),
+            FileRow("b\x1b[2J.sh", "A", "100755", 80, 0),
+            FileRow("c.png", "A", "100644", None, None),
+        ),
+        (RunsLater("b\x1b[2J.sh", "the person, as a program"),),
+    ),
+    left_uncommitted=True,
+    other_branches=2,
+)
+
+
+def test_a_plan_says_what_goes_where_to_and_what_stays() -> None:
+    assert describe_plan(PLAN) == [
+        (
+            "/home/ann/project (branch main at 1111111111) goes to box:/sandbox/project: 3 files"
+            " (2.5 MB), 2 commits, no earlier history"
+        ),
+        r"  not in git yet, and goes as well: b\x1b.txt",
+        "  stays here: .env",
+        "  a submodule, whose files stay here: lib",
+        "  a repository of its own, which stays here: inner/",
+        "  fits no file that could go: *.typo",
+        "  2 files of Git LFS: only the pointers go",
+        "  in the middle of a merge: it goes as the files are now",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (replace(PLAN, branch=""), "(detached HEAD at 1111111111)"),
+        (replace(PLAN, head=""), "(branch main, no commit yet)"),
+        (replace(PLAN, has_history=True), "2 commits with the history"),
+        (replace(PLAN, is_needed=False), "box has just this already, in /sandbox/project"),
+        (replace(PLAN, is_needed=False, has_work=True), "already, and work on it, in"),
+    ],
+)
+def test_a_plan_of_another_kind(plan: PushPlan, words: str) -> None:
+    assert words in describe_plan(plan)[0]
+
+
+@pytest.mark.parametrize(
+    ("push", "text"),
+    [
+        (PUSH, "box:/sandbox/project is at 2222222222 (1.2 kB sent)"),
+        (
+            replace(PUSH, keeps_modes=False),
+            (
+                "box:/sandbox/project is at 2222222222 (1.2 kB sent); files there cannot be made"
+                " executable, git knows which are"
+            ),
+        ),
+        (
+            replace(PUSH, plan=replace(PLAN, is_needed=False)),
+            "box:/sandbox/project has 2222222222 already; nothing was sent",
+        ),
+    ],
+)
+def test_a_push_that_is_done(push: Push, text: str) -> None:
+    assert describe_push(push) == text
+    assert push_content(push)["commit"] == "2" * 40
+
+
+def test_a_pull_shows_commits_files_and_what_would_run() -> None:
+    assert describe_pull(PULL) == [
+        "branch sandbox/box is new: 1 commit from box:/sandbox/project",
+        "  3333333333 Better",
+        "  a.txt       | 4 ++-",
+        r"  b\x1b[2J.sh | 80 " + "+" * 40 + " (new)",
+        "  c.png       | new, binary",
+        "  3 files changed, 83 added and 1 deleted lines",
+        "the last commit has what was left uncommitted in the sandbox",
+        "2 other branches stayed in the sandbox",
+        "these can run on this machine after a merge; look at them first:",
+        r"  b\x1b[2J.sh (the person, as a program)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pull", "line"),
+    [
+        (replace(PULL, commit=""), "box has no work yet: /sandbox/project is as it was sent"),
+        (replace(PULL, is_new=False), "branch sandbox/box went forward: 1 commit from"),
+        (replace(PULL, is_new=False, is_changed=False), "branch sandbox/box is up to date:"),
+    ],
+)
+def test_a_pull_of_another_kind(pull: Pull, line: str) -> None:
+    assert describe_pull(pull)[0].startswith(line)
+
+
+def test_work_that_was_applied_is_told() -> None:
+    applied = replace(PULL, is_applied=True)
+    refused = replace(PULL, not_applied=RepositoryRefused("The working tree is not clean"))
+
+    assert describe_pull(applied)[-1] == "applied to the working tree, not committed"
+    assert pull_content(refused)["not_applied"] == "The working tree is not clean"
+
+
+def test_a_long_diffstat_is_cut() -> None:
+    lines = diffstat([FileRow(f"{n}.txt", "M", "100644", 1, 0) for n in range(100)])
+
+    assert len(lines) == 62
+    assert lines[-2:] == [
+        "  … and 40 more",
+        "  100 files changed, 100 added and 0 deleted lines",
+    ]
+
+
+def test_the_next_commands_can_be_copied() -> None:
+    assert next_commands(PULL) == [
+        "git diff HEAD...sandbox/box",
+        "git log -p HEAD..sandbox/box",
+        "git merge sandbox/box",
+    ]
+    elsewhere = next_commands(replace(PULL, base="4" * 40), is_here=False)
+    assert elsewhere[0] == "git -C '/home/ann/my project' diff 444444444444 sandbox/box"
+    assert next_commands(replace(PULL, commit="")) == []
+
+
+def test_an_object_has_no_control_characters() -> None:
+    content = pull_content(replace(PULL, diff="+x\n"), 2)
+
+    assert "\x1b" not in str(content)
+    assert content["diff"] == "+x\n"
+    assert [content["files_changed"], content["lines_added"]] == [3, 83]
+    assert content["runs_later"] == [{"path": r"b\x1b[2J.sh", "run_by": "the person, as a program"}]
