@@ -237,6 +237,21 @@ def test_ctrl_c_during_the_unpacking_is_told_and_completed_by_the_next_push(
     assert tree_of_directory(there) == tree_of_directory(top)
 
 
+@without_quirks
+def test_ctrl_c_during_the_download_changes_nothing_here(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    process = start_and_hold(server, tmp_path, "pull", "readFile", 0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 130
+    assert "nothing was changed, in the sandbox or here" in errors
+    assert git(top, "branch", "--list", BRANCH) == ""
+    assert [*(top / ".git/remote-sandbox").glob("tmp-*")] == []
+    assert [*(tmp_path / "sandboxes").glob("*/home/.remote-sandbox-*")] == []
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     ended = threading.Event()
     for _ in range(int(DEADLINE / 0.02)):
