@@ -327,8 +327,11 @@ async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:
         await box.client.pull(BOX, str(top))
         await box.client.delete(BOX)
         await box.client.create(BOX)
-        with pytest.raises(RepositoryRefused, match="has no repository at /sandbox/project"):
+        with pytest.raises(
+            RepositoryRefused, match="has no repository at /sandbox/project"
+        ) as gone:
             await box.client.pull(BOX, str(top))
+        assert gone.value.cause.startswith("the sandbox: it was made again")
 
         push = await box.client.push(BOX, str(top))
 

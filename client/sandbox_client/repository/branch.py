@@ -100,7 +100,7 @@ def check_branch_name(repository: Repository, branch: str) -> str:
     result = repository.git.ask("check-ref-format", f"{PREFIX}{branch}")
     if result.code != 0 or branch.startswith("-") or branch == "HEAD":
         raise InvalidInput(
-            f"{shown(branch)!r} cannot be the name of a branch",
+            f"'{shown(branch)}' cannot be the name of a branch",
             advice="Use letters, digits, hyphens and single slashes.",
         )
     return f"{PREFIX}{branch}"

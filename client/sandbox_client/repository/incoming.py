@@ -44,8 +44,10 @@ def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
     if checked.state in {"absent", "empty"}:
         raise RepositoryRefused(
             f"Sandbox '{sent.sandbox}' has no repository at {sent.directory} any more",
-            advice="Push again. A directory outside /sandbox is lost in a pause, and everything"
-            " when the sandbox is deleted.",
+            advice="Push again. What was not pulled before is lost.",
+        ).but(
+            cause="the sandbox: it was made again, the directory was removed, or it was outside"
+            " /sandbox, which a pause empties."
         )
     require_ours(store, checked)
     if not checked.sent:

@@ -152,7 +152,7 @@ def require_absolute(directory: str) -> None:
     """
     if not directory.startswith("/") or not directory.isprintable():
         raise InvalidInput(
-            f"{shown(directory)!r} is not an absolute path of the sandbox",
+            f"'{shown(directory)}' is not an absolute path of the sandbox",
             advice="Name a directory such as /sandbox/project.",
         )
 
