@@ -10,7 +10,7 @@ import ipaddress
 import os
 import pwd
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -56,7 +56,8 @@ class Config:
     """The settings of a connection: the proxy, the API key, and the defaults for new sandboxes.
 
     `proxy_url` has no trailing slash and may have a path. `certificates` is the path of a PEM file
-    of authorities to trust in addition to the system's. An agent gets the variables that
+    of authorities to trust in addition to the system's. `workspaces` are the directories from which
+    tools may send repositories, beside the MCP client's workspace. An agent gets the variables that
     `agent_environment` names; `agent_values` has those that are set on this machine. `key_variable`
     is the environment variable that the key is from, empty if it is from the file.
     `unused_proxies` are the variables that name a forward proxy: errors name them if the host of
@@ -71,6 +72,7 @@ class Config:
     certificates: str | None = None
     agent_environment: tuple[str, ...] = ()
     agent_values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    workspaces: tuple[str, ...] = ()
     key_variable: str = field(default="", compare=False, repr=False)
     unused_proxies: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -161,6 +163,7 @@ def merge_config(environ: Mapping[str, str], file: ConfigFile) -> Config:
         agent_environment=names,
         agent_values={name: environ[name] for name in names if _variable(environ, name)},
         certificates=_certificates(environ),
+        workspaces=_texts(_of_file(file, "workspaces"), "paths of directories"),
         key_variable=env_overrides(environ).get("apiKey", ""),
         unused_proxies=unused_variables(environ, url),
     )
@@ -204,6 +207,10 @@ def _setting(environ: Mapping[str, str], file: ConfigFile, name: str) -> _Settin
     value = _variable(environ, VARIABLES[name])
     if value:
         return _Setting(name, value, f"in the environment variable {VARIABLES[name]}")
+    return _of_file(file, name)
+
+
+def _of_file(file: ConfigFile, name: str) -> _Setting:
     return _Setting(name, file.content.get(name), f"in {printable_path(file.path)}")
 
 
@@ -263,6 +270,22 @@ def _text(setting: _Setting, expected: str) -> str:
     if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
         raise setting.config_error("holds characters that cannot be sent", f"Make it {expected}.")
     return text
+
+
+def _texts(setting: _Setting, expected: str) -> tuple[str, ...]:
+    """Return a list of strings without blank ones."""
+    value = setting.value
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise setting.config_error(
+            f"is {describe_value(value)}", f"Make it a list of strings: {expected}."
+        )
+    values = cast("list[object]", value)
+    elements = (
+        replace(setting, name=f"{setting.name}[{n}]", value=v) for n, v in enumerate(values)
+    )
+    return tuple(text for each in elements if (text := _text(each, expected)))
 
 
 def _proxy_url(setting: _Setting) -> str:

@@ -382,6 +382,7 @@ def test_a_byte_order_mark_is_accepted(home: Path) -> None:
         ("defaultPort", True, "true"),
         ("defaultPort", 80.5, "a fraction"),
         ("defaultPort", [], "an array"),
+        ("workspaces", "~/src", "a string of 5 characters"),
     ],
 )
 def test_a_value_of_a_wrong_type_is_named_by_field_type_and_file(
@@ -392,6 +393,14 @@ def test_a_value_of_a_wrong_type_is_named_by_field_type_and_file(
     message = failure(environ(home)).message
 
     assert message == f"{field} is {shape} in {path}"
+
+
+def test_workspaces_are_a_list_of_strings(home: Path) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY, "workspaces": ["~/src", " ", "/work"]})
+    assert load_config(environ(home)).workspaces == ("~/src", "/work")
+
+    write(home, {"proxyUrl": URL, "apiKey": KEY, "workspaces": ["~/src", 1]})
+    assert failure(environ(home)).message == f"workspaces[1] is a number in {path}"
 
 
 def test_an_invalid_variable_is_named(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -12,6 +13,7 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
+from pydantic import FileUrl
 from sandbox_client import polling
 from sandbox_client.client import Client as SandboxClient
 from sandbox_client.http import Proxy
@@ -44,8 +46,8 @@ from tests.client.stubs import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from pathlib import Path
 
+    from mcp.client.session import ListRootsFnT
     from sandbox_client import Config
 
     from tests.client.stubs import Handler
@@ -65,6 +67,7 @@ async def mcp_client(
     mode: Mode,
     handler: Handler,
     environ: Mapping[str, str] = VARIABLES,
+    list_roots: ListRootsFnT | None = None,
 ) -> AsyncGenerator[Client]:
     """Yield an MCP client of a server over `handler`, on a fake clock."""
     clock, transport = FakeClock(), httpx.MockTransport(handler)
@@ -77,7 +80,7 @@ async def mcp_client(
 
     server = create_server(ClientCache(environ, connect), version="1.2.3")
     with anyio.fail_after(20):
-        async with Client(server, mode=mode) as client:
+        async with Client(server, mode=mode, list_roots_callback=list_roots) as client:
             yield client
 
 
@@ -107,6 +110,35 @@ async def test_the_list_of_tools_is_at_most_12_kb() -> None:
 
     assert len(listed.tools) <= 16
     assert len(listed.model_dump_json(by_alias=True, exclude_none=True)) <= 12_000
+
+
+async def refused_repository(mode: Mode, roots: types.ListRootsResult | types.ErrorData) -> str:
+    """Return the error for a repository that is in no workspace."""
+
+    async def list_roots(context: object) -> types.ListRootsResult | types.ErrorData:
+        return roots
+
+    arguments = {"name": "box", "directory": "/"}
+    async with mcp_client(mode, RouteStub({}), list_roots=list_roots) as client:
+        result = await client.call_tool("send_repository", arguments)
+    assert result.is_error
+    return text_of(result)
+
+
+async def test_the_workspace_is_the_roots_of_the_client(tmp_path: Path) -> None:
+    roots = types.ListRootsResult(roots=[types.Root(uri=FileUrl(tmp_path.as_uri()))])
+
+    assert (await refused_repository("legacy", roots)).startswith(f"/ is not below {tmp_path}, ")
+    # The newer protocol has no way to ask: the workspace is the directory of the server.
+    assert (await refused_repository("auto", roots)).startswith(f"/ is not below {Path.cwd()}, ")
+
+
+async def test_a_client_that_does_not_name_its_roots_sends_no_repository() -> None:
+    error = types.ErrorData(code=types.INTERNAL_ERROR, message="no folder is open")
+
+    text = await refused_repository("legacy", error)
+
+    assert text.startswith("The MCP client does not say which directories are its workspace")
 
 
 async def test_annotations_are_sent_where_they_differ_from_the_default() -> None:

@@ -32,8 +32,14 @@ COMMANDS = {
 }
 # Commands with a prompt file that does not contain {{args}}.
 WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
-# Only models call these tools; users copy files with `remote-sandbox cp`.
-WITHOUT_A_COMMAND = {"read_sandbox_file", "write_sandbox_file", "list_sandbox_files"}
+# Users copy files with `remote-sandbox cp`; /remote:agent leads through a repository's way.
+WITHOUT_A_COMMAND = {
+    "read_sandbox_file",
+    "write_sandbox_file",
+    "list_sandbox_files",
+    "send_repository",
+    "fetch_work",
+}
 VARIABLES = (
     "REMOTE_SANDBOX_CONFIG",
     "REMOTE_SANDBOX_PROXY_URL",
@@ -99,13 +105,15 @@ def test_a_command_tells_the_model_to_call_its_tool_with_the_arguments(command: 
     assert mentioned <= {tool.name for tool in TOOLS}
 
 
-def test_the_policy_asks_the_user_before_a_delete() -> None:
+def test_the_policy_asks_the_user_before_a_delete_and_before_a_repository_is_sent() -> None:
     name, _ = server_parameters({})
-    (rule,) = tomllib.loads((ROOT / "policies/remote-sandbox.toml").read_text())["rule"]
+    rules = tomllib.loads((ROOT / "policies/remote-sandbox.toml").read_text())["rule"]
     # With `mcpName`, an interactive session with --yolo would not ask.
-    assert rule["toolName"] == f"mcp_{name}_delete_sandbox"
-    assert "mcpName" not in rule
-    assert rule["decision"] == "ask_user"
+    assert [rule["toolName"] for rule in rules] == [
+        f"mcp_{name}_delete_sandbox",
+        f"mcp_{name}_send_repository",
+    ]
+    assert all("mcpName" not in rule and rule["decision"] == "ask_user" for rule in rules)
 
 
 def test_the_template_is_refused_until_its_key_is_replaced(tmp_path: Path) -> None:

@@ -52,12 +52,8 @@ _COMMAND: Final = {
     "output": "string",
     "next_after": "integer",
     "left_out": "integer",
-    "gone?": "integer",
     "stderr?": "string",
     "next_stderr_after?": "integer",
-    "stderr_left_out?": "integer",
-    "stderr_gone?": "integer",
-    "signals?": "array",
     "seconds": "number",
     "exit_code?": "integer",
 }
@@ -133,7 +129,7 @@ async def get_prompt_output(
     return _command_result(result, head_and_tail if is_whole else page)
 
 
-@tool("cancel", output=_COMMAND, destructive=True, idempotent=True)
+@tool("cancel", output={**_COMMAND, "signals?": "array"}, destructive=True, idempotent=True)
 async def cancel_prompt(
     client: "Client",
     on_progress: "ProgressCallback",
@@ -157,13 +153,17 @@ async def run_agent(
     *,
     name: Name,
     prompt: Annotated[str, Parameter("The task, in the user's words.")],
+    directory: Annotated[
+        str | None,
+        Parameter("Where it works, as send_repository returned it; /sandbox if left out."),
+    ] = None,
 ) -> Result:
     """Start a coding agent in a ready sandbox with a prompt in plain words.
 
     Use it for work that the agent should do by itself. Returns at once with the session for
     get_prompt_output.
     """
-    started = await client.run_agent(name, prompt, on_progress=on_progress)
+    started = await client.run_agent(name, prompt, directory=directory, on_progress=on_progress)
     config = client.proxy.config
     is_missing = started.status.exit_code == NOT_FOUND
     hint = describe_missing_agent(config.agent_command) if is_missing else ""

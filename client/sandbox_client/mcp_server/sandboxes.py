@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sandbox_client.polling import ProgressCallback
     from sandbox_client.provider import ClientProvider
 
-Name = Annotated[str, Parameter("The sandbox's name.")]
+Name = Annotated[str, Parameter("Sandbox name.")]
 
 _READINESS: Final = {
     "name": "string",
@@ -100,8 +100,8 @@ async def get_sandbox_status(client: "Client", *, name: Name) -> Result:
 async def list_sandboxes(client: "Client") -> Result:
     """List the user's sandboxes.
 
-    Use it when a name is not known. Returns name, state in one word (unknown if it cannot be read)
-    and age of each, newest first, 100 at most, and marks those that are up for more than a day.
+    Use it when a name is not known. Returns name, state in one word and age of each, newest first,
+    100 at most, and marks those that are up for more than a day.
     """
     rows = await client.list()
     content = list_content(rows)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
-from mcp.shared.exceptions import MCPError
+from mcp.shared.exceptions import MCPError, NoBackChannelError
 
 from sandbox_client.api.sandboxes import check_name
-from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
+from sandbox_client.errors import InvalidInput, RepositoryRefused, SandboxError, SandboxNotFound
 from sandbox_client.presentation.sandboxes import list_content, status_content
 from sandbox_client.provider import ClientCache
 from sandbox_client.text import json_text, mask_keys
@@ -43,6 +43,7 @@ URI_SCHEME: Final = "sandbox://"
 LIST_URI: Final = f"{URI_SCHEME}list"
 URI_TEMPLATE: Final = f"{URI_SCHEME}{{name}}"
 JSON_TYPE: Final = "application/json"
+ROOTS_DEADLINE: Final = 10.0  # seconds
 
 
 def create_server(
@@ -67,8 +68,9 @@ def create_server(
                 code=types.INVALID_PARAMS,
                 message=f"Unknown tool: {mask_keys(params.name[:80])!r}. There are: {known}",
             )
-        arguments = params.arguments or {}
-        return _call_result(await call_tool(tool, arguments, provider, _Progress(context)))
+        progress, roots = _Progress(context), _Roots(context)
+        result = await call_tool(tool, params.arguments or {}, provider, progress, roots)
+        return _call_result(result)
 
     async def on_read_resource(
         _: Context, params: types.ReadResourceRequestParams
@@ -138,6 +140,32 @@ class _Progress:
         total = None if limit is None or self._last > limit else limit
         message = f"{reason} ({elapsed:.1f} s)"
         await self._session.report_progress(round(self._last, 3), total, message)
+
+
+class _Roots:
+    """Ask the client for its roots, which only clients of the older protocols have."""
+
+    def __init__(self, context: Context) -> None:
+        self._session = context.session
+
+    async def __call__(self) -> Sequence[str] | None:
+        capability = types.ClientCapabilities(roots=types.RootsCapability())
+        if not self._session.check_client_capability(capability):
+            return None
+        try:
+            with anyio.fail_after(ROOTS_DEADLINE):
+                # Not list_roots(), which warns that roots are deprecated.
+                result = await self._session.send_request(
+                    types.ListRootsRequest(), types.ListRootsResult
+                )
+        except NoBackChannelError:
+            return None
+        except (TimeoutError, MCPError) as exc:
+            raise RepositoryRefused(
+                "The MCP client does not say which directories are its workspace",
+                advice="The person can send the repository with `remote-sandbox push`.",
+            ) from exc
+        return [str(root.uri) for root in result.roots]
 
 
 def _listed_tool(tool: Tool[...]) -> types.Tool:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Generic, ParamSpec, get_args, get_o
 from sandbox_client.errors import InvalidInput
 from sandbox_client.text import kind_of
 
+from .workspaces import no_roots
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from sandbox_client.presentation.errors import Verb
     from sandbox_client.provider import ClientProvider
 
+    from .workspaces import ListRoots
+
 P = ParamSpec("P")
 
-INJECTED = ("client", "provider", "on_progress")
+INJECTED = ("client", "provider", "on_progress", "list_roots")
 _JSON_TYPES: dict[object, str] = {str: "string", int: "integer", bool: "boolean"}
 _WITH_ARTICLE = {"string": "a string", "integer": "an integer", "boolean": "a boolean"}
 _INTEGER = re.compile("-?(0|[1-9][0-9]{0,99})")
@@ -145,6 +149,7 @@ class Tool(Generic[P]):
         provider: ClientProvider,
         arguments: Mapping[str, object],
         on_progress: ProgressCallback,
+        list_roots: ListRoots = no_roots,
     ) -> Result:
         """Call the function with the arguments of a request, checked.
 
@@ -153,7 +158,11 @@ class Tool(Generic[P]):
             SandboxError: the function raised it, or the configuration is not usable.
         """
         values = self.check(arguments)
-        available: dict[str, object] = {"provider": provider, "on_progress": on_progress}
+        available: dict[str, object] = {
+            "provider": provider,
+            "on_progress": on_progress,
+            "list_roots": list_roots,
+        }
         async with AsyncExitStack() as stack:
             if "client" in self.injected:
                 available["client"] = await stack.enter_async_context(provider.client())
@@ -218,7 +227,8 @@ def tool(
     `| None`. An argument without a default is required.
 
     Positional parameters get values from the server, by their names: `client` is a client for the
-    current configuration, `provider` makes one, `on_progress` reports the progress of a wait.
+    current configuration, `provider` makes one, `on_progress` reports the progress of a wait,
+    `list_roots` asks the MCP client for its workspace.
 
     The docstring, with its whitespace joined, is the description that a model reads.
 

@@ -16,14 +16,17 @@ from sandbox_client.presentation.errors import explain
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import tail
 
-from . import files, prompts, sandboxes
+from . import files, prompts, repositories, sandboxes
 from .tool import Result, Tool, format_verb
+from .workspaces import no_roots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox_client.polling import ProgressCallback
     from sandbox_client.provider import ClientProvider
+
+    from .workspaces import ListRoots
 
 INSTRUCTIONS: Final = (
     "Remote sandboxes are isolated machines that run shell commands. create_sandbox creates one and"
@@ -47,6 +50,8 @@ TOOLS: Final[tuple[Tool[...], ...]] = (
     prompts.get_prompt_output,
     prompts.cancel_prompt,
     prompts.run_agent,
+    repositories.send_repository,
+    repositories.fetch_work,
     files.read_sandbox_file,
     files.write_sandbox_file,
     files.list_sandbox_files,
@@ -59,10 +64,11 @@ async def call_tool(
     arguments: Mapping[str, object],
     provider: ClientProvider,
     on_progress: ProgressCallback,
+    list_roots: ListRoots = no_roots,
 ) -> Result:
     """Run a tool; return its result, or an error of any kind as a result."""
     try:
-        return await tool.run(provider, arguments, on_progress)
+        return await tool.run(provider, arguments, on_progress, list_roots)
     except SandboxError as error:
         return render_error(error)
     except Exception as error:  # noqa: BLE001  # the boundary: the client gets a response to a bug, too

@@ -26,6 +26,8 @@ Verb = Literal[
     "read",
     "write",
     "files",
+    "push",
+    "pull",
 ]
 _VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
 

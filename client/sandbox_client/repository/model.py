@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from .branch import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sandbox_client.errors import RepositoryRefused
 
+    from .local import Repository
     from .snapshot import Amount, Survey
 
 # Activities after which a cancellation has left something.
@@ -96,13 +97,17 @@ class Pull:
 
 @dataclass(frozen=True)
 class PullOptions:
-    """How work comes back: the branch, the sandbox's directory, and what happens to it here."""
+    """How work comes back: the branch, the sandbox's directory, and what happens to it here.
+
+    `check` may refuse the repository.
+    """
 
     branch: str | None = None
     directory: str | None = None
     apply: bool = False
     allow_programs: bool = False
     max_diff: int = 0  # characters
+    check: Callable[[Repository], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class PushOptions:
     """What goes, and where to.
 
     `include` and `leave_out` decide about names that look like secrets. `program` has to be in the
-    sandbox, such as that of an agent.
+    sandbox, such as that of an agent. `check` may refuse the repository.
     """
 
     directory: str | None = None
@@ -118,3 +123,4 @@ class PushOptions:
     leave_out: Sequence[str] = ()
     history: bool = False
     program: str = ""
+    check: Callable[[Repository], None] = lambda _: None

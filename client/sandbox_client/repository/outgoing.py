@@ -93,7 +93,8 @@ def require_decided(decision: Decision) -> None:
         rest = f" and {len(decision.open) - _NAMED} more" if len(decision.open) > _NAMED else ""
         raise RepositoryRefused(
             f"{pluralize(len(decision.open), 'file')} may hold secrets by the name: {names}{rest}",
-            advice="Send each with --include PATH, or keep it here with --leave-out PATH.",
+            advice="Send each with `remote-sandbox push --include PATH`, or keep it here with"
+            " `--leave-out PATH`.",
         )
 
 
