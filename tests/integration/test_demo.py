@@ -28,9 +28,15 @@ STEPS = (
     "Create a user",
     "Create an API key for the user",
     "Write the configuration",
-    "Start the MCP server as Gemini CLI does",
+    "Make a repository with a failing test",
+    "Start the MCP server in it as Gemini CLI does",
     "Check the connection",
     "Create a sandbox",
+    "Send the repository to it",
+    "Start an agent on it (here a script stands in for one)",
+    "Follow the agent",
+    "Fetch its work",
+    "Merge the branch and run the test again",
     "Get its status",
     "List its files",
     "Write a file",
@@ -49,6 +55,7 @@ STEPS = (
 # Times, ports and ids differ from run to run.
 VOLATILE = re.compile(
     r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z|(?<=command-)\w{8}"
+    r"|/\S*/async-remote-agent-demo-\w+|\b[0-9a-f]{10}\b|\d+(?= bytes sent)"
 )
 
 
@@ -61,7 +68,7 @@ def normalized(text: str) -> str:
 def readme_session() -> list[str]:
     """Return the parts of the demo's output that the README shows."""
     found = re.search(
-        r"^```\n( 7\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```\n( 5\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found is not None
     return [normalized(part) for part in found[1].split("[…]\n")]

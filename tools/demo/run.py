@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import httpx
 from mcp import Client, stdio_client
 
+from tools.demo.repository import AGENT_COMMAND, MAKE, MERGE, make_repository, merge
 from tools.demo.step_printer import OutputClosed, StepPrinter
 from tools.manifest import server_parameters
 
@@ -101,7 +103,7 @@ async def _run_steps(steps: StepPrinter) -> None:
         admin_key = secrets.token_urlsafe(24)
         async with _fake_proxy(steps, Path(folder), admin_key) as url:
             config = await _create_user(steps, url, admin_key, Path(folder))
-            await _use_mcp_server(steps, config)
+            await _use_mcp_server(steps, config, Path(folder) / "price-list")
             steps.begin("Stop the fake proxy", "Ctrl-C")
         steps.end("stopped")
 
@@ -175,8 +177,10 @@ async def _create_user(steps: StepPrinter, url: str, admin_key: str, folder: Pat
     config = folder / "config.json"
     steps.begin("Write the configuration", "config.json, mode 0600")
     config.touch(mode=0o600)
-    config.write_text(json.dumps({"proxyUrl": url, "apiKey": made["api_key"]}))
-    steps.end(f'{{"proxyUrl": "{url}", "apiKey": "{made["key_info"]["key_prefix"]}…"}}')
+    content = {"proxyUrl": url, "apiKey": made["api_key"], "agentCommand": AGENT_COMMAND}
+    config.write_text(json.dumps(content))
+    shown = {**content, "apiKey": f"{made['key_info']['key_prefix']}…"}
+    steps.end(json.dumps(shown, ensure_ascii=False))
     return config
 
 
@@ -195,13 +199,29 @@ async def _post(
     return content
 
 
-async def _use_mcp_server(steps: StepPrinter, config: Path) -> None:
+async def _use_mcp_server(steps: StepPrinter, config: Path, project: Path) -> None:
+    steps.begin("Make a repository with a failing test", MAKE)
+    steps.end(await _in_thread(make_repository, project))
     server, parameters = server_parameters({**os.environ, "REMOTE_SANDBOX_CONFIG": str(config)})
-    steps.begin("Start the MCP server as Gemini CLI does", command_line(parameters))
+    parameters.cwd = project
+    steps.begin("Start the MCP server in it as Gemini CLI does", command_line(parameters))
     async with Client(stdio_client(parameters)) as client:
         tools = (await client.list_tools()).tools
         steps.end(f"{server} has {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
-        await _use_sandbox(_Session(steps, client))
+        session = _Session(steps, client)
+        await session.call("Check the connection", "check_connection", expect=has("passed"))
+        await session.call("Create a sandbox", "create_sandbox", expect=has("is ready"), name=NAME)
+        branch = await _use_agent(session)
+        steps.begin("Merge the branch and run the test again", MERGE)
+        steps.end(await _in_thread(merge, project, branch))
+        await _use_sandbox(session)
+
+
+async def _in_thread(function: Callable[..., str], *arguments: object) -> str:
+    try:
+        return await anyio.to_thread.run_sync(function, *arguments)
+    except subprocess.SubprocessError as exc:
+        raise DemoError(f"a command on this machine failed: {exc}") from exc
 
 
 def command_line(parameters: StdioServerParameters) -> str:
@@ -249,10 +269,35 @@ class _Session:
         return result.structured_content or {}
 
 
-async def _use_sandbox(session: _Session) -> None:
-    def has(words: str) -> Callable[[CallToolResult, str], bool]:
-        return lambda result, text: not result.is_error and words in text
+def has(words: str) -> Callable[[CallToolResult, str], bool]:
+    """Return a check that a result is no error and has some words."""
+    return lambda result, text: not result.is_error and words in text
 
+
+async def _use_agent(session: _Session) -> str:
+    """Let an agent work on the repository, and return the branch with its work."""
+    sent = await session.call(
+        "Send the repository to it", "send_repository", name=NAME, directory="."
+    )
+    begun = await session.call(
+        "Start an agent on it (here a script stands in for one)",
+        "run_agent",
+        name=NAME,
+        prompt="Fix the failing test and explain the fix",
+        directory=sent["directory"],
+    )
+    await session.call(
+        "Follow the agent",
+        "get_prompt_output",
+        expect=lambda result, text: not result.is_error and text.startswith("[exit code 0]"),
+        name=NAME,
+        session=begun["session"],
+    )
+    work = await session.call("Fetch its work", "fetch_work", expect=has("is new"), name=NAME)
+    return str(work["branch"])
+
+
+async def _use_sandbox(session: _Session) -> None:
     async def prompt(
         title: str, command: str, expect: Callable[[CallToolResult, str], bool], **more: object
     ) -> Mapping[str, object]:
@@ -260,8 +305,6 @@ async def _use_sandbox(session: _Session) -> None:
             title, "send_prompt_to_sandbox", expect=expect, name=NAME, command=command, **more
         )
 
-    await session.call("Check the connection", "check_connection", expect=has("passed"))
-    await session.call("Create a sandbox", "create_sandbox", expect=has("is ready"), name=NAME)
     await session.call("Get its status", "get_sandbox_status", expect=has("is ready"), name=NAME)
     await prompt("List its files", "ls -la", has("exit code 0"))
     await prompt("Write a file", "echo 'Hello from the sandbox' > note.txt", has("exit code 0"))
