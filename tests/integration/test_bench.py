@@ -42,6 +42,8 @@ ROWS = (
     "out",
     "Copy 400 files, as deployed: in",
     "out",
+    "Push a repository",
+    "pull",
     "Silent command, pipes",
     "Silent command, terminal",
     "Fake: authenticated GET",

@@ -22,6 +22,9 @@ class Effort:
     output_bytes: int  # of a command, in each round
     silent_minutes: int  # of virtual time
     copy_rounds: int  # of many files in and out
+    repository_rounds: int  # of a push and a pull
+    repository_files: int
+    repository_bytes: int
 
 
 FULL = Effort(
@@ -38,6 +41,9 @@ FULL = Effort(
     output_bytes=8_000_000,
     silent_minutes=60,
     copy_rounds=5,
+    repository_rounds=3,
+    repository_files=2_000,
+    repository_bytes=50_000_000,
 )
 QUICK = Effort(
     starts=1,
@@ -53,4 +59,7 @@ QUICK = Effort(
     output_bytes=200_000,
     silent_minutes=5,
     copy_rounds=1,
+    repository_rounds=1,
+    repository_files=20,
+    repository_bytes=200_000,
 )

@@ -50,11 +50,11 @@ async def _measure(
                 for number in range(effort.copy_rounds):
                     back = f"{folder}/back{number}"
                     upload, download = client.upload, client.download
-                    times["in"].append(await _timed(upload(NAME, [str(tree)], f"t{number}")))
-                    times["one in"].append(await _timed(upload(NAME, [str(one)], f"o{number}")))
-                    times["out"].append(await _timed(download(NAME, [f"t{number}"], back)))
+                    times["in"].append(await timed(upload(NAME, [str(tree)], f"t{number}")))
+                    times["one in"].append(await timed(upload(NAME, [str(one)], f"o{number}")))
+                    times["out"].append(await timed(download(NAME, [f"t{number}"], back)))
                     times["one out"].append(
-                        await _timed(download(NAME, [f"o{number}"], f"{back}-one"))
+                        await timed(download(NAME, [f"o{number}"], f"{back}-one"))
                     )
                     _check(Path(back))
     name = f"Copy {FILES} files, {behavior}"
@@ -79,7 +79,7 @@ def _check(back: Path) -> None:
         raise ServerFailed(f"{copied} files were copied instead of {FILES}")
 
 
-async def _timed(copy: Awaitable[None]) -> float:
+async def timed(copy: Awaitable[object]) -> float:
     """Await a copy; return the milliseconds."""
     start = time.perf_counter()
     await copy
