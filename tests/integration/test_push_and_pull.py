@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sandbox_client.cli import main
 from sandbox_fakeproxy import FakeProxyServer, LocalRuntime
 
 from tests.client.repository_stub import (
@@ -25,7 +27,7 @@ from tests.integration.programs import DEADLINE, clean_environment, run_remote_s
 from tests.integration.test_outages import work_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from pathlib import Path
 
     from sandbox_fakeproxy import Clock
@@ -261,30 +263,79 @@ def wait_for(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not happen")
 
 
+RunHere = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunHere:
+    """Runs `remote-sandbox` in the repository, in this process."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path / "person" / "project")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        code = main.run(words)
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run
+
+
+def succeed_here(here: RunHere, *words: str) -> str:
+    result = here(*words)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
 def test_an_agent_works_on_the_repository(
-    server: FakeProxyServer, top: Path, tmp_path: Path
+    server: FakeProxyServer, top: Path, here: RunHere
 ) -> None:
     words = ("agent", "--repo", ".", BOX, "Fix it")
-    result = remote_sandbox(tmp_path, *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+    result = here(*words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("/sandbox/project\n")
     assert f"`remote-sandbox pull {BOX}` makes its work a branch here" in result.stderr
-    succeed(tmp_path, "pull", BOX)
+    succeed_here(here, "pull", BOX)
     assert git(top, "show", f"{BRANCH}:result.txt") == "Fix it"
 
 
+def test_a_push_and_a_pull_in_this_process(
+    server: FakeProxyServer, top: Path, tmp_path: Path, here: RunHere
+) -> None:
+    assert succeed_here(here, "pull", "--all") == "This repository was sent to no sandbox.\n"
+    assert succeed_here(here, "push", BOX).startswith("box:/sandbox/project is at ")
+    write(work_directory(tmp_path / "sandboxes") / "project", {"a.txt": "x\n"})
+    write(top, {"mine.txt": "x\n"})
+    refused = here("pull", "--apply", BOX)
+    assert refused.returncode == 1
+    assert "branch sandbox/box is new" in refused.stdout
+    assert "The working tree is not clean: mine.txt" in refused.stderr
+    (top / "mine.txt").unlink()
+    assert "applied to the working tree" in succeed_here(here, "pull", "--apply", BOX)
+    assert here("push", OTHER).returncode == 0
+    assert here("delete", OTHER).returncode == 0
+    every = here("pull", "--all", "--json")
+    content = json.loads(every.stdout)
+    assert every.returncode == 1
+    assert [each["name"] for each in content["pulled"]] == [BOX]
+    assert [each["name"] for each in content["failed"]] == [OTHER]
+
+
 def test_several_agents_have_a_branch_each(
-    server: FakeProxyServer, top: Path, tmp_path: Path
+    server: FakeProxyServer, top: Path, here: RunHere
 ) -> None:
     words = ("--repo", ".", "--on", BOX, "--on", "missing", "--on", OTHER, "Fix it")
-    result = remote_sandbox(tmp_path, "agent", "--json", *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+    result = here("agent", "--json", *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
     content = json.loads(result.stdout)
     assert result.returncode == 125
     assert [each["name"] for each in content["started"]] == [BOX, OTHER]
     assert [each["name"] for each in content["failed"]] == ["missing"]
     for each in content["started"]:
-        succeed(tmp_path, "output", "-f", each["name"], each["session"])
-    pulled = json.loads(succeed(tmp_path, "pull", "--all", "--json"))
+        succeed_here(here, "output", "-f", each["name"], each["session"])
+    pulled = json.loads(succeed_here(here, "pull", "--all", "--json"))
     assert [each["branch"] for each in pulled["pulled"]] == [BRANCH, "sandbox/other"]
     assert git(top, "show", "sandbox/other:result.txt") == "Fix it"
 
@@ -305,11 +356,11 @@ def test_several_agents_have_a_branch_each(
 def test_wrong_usage_is_told(
     server: FakeProxyServer,
     top: Path,
-    tmp_path: Path,
+    here: RunHere,
     words: tuple[str, ...],
     code: int,
     message: str,
 ) -> None:
-    result = remote_sandbox(tmp_path, *words)
+    result = here(*words)
     assert result.returncode == code
     assert message in result.stderr
