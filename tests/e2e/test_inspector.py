@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.client.repository_stub import make_repository
 from tests.e2e.npm import INSPECTOR
-from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
+from tests.integration.programs import (
+    DEADLINE,
+    clean_environment,
+    config_path,
+    processes_with_home,
+)
 from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
@@ -61,6 +67,12 @@ CALLS: list[tuple[str, dict[str, object], str]] = [
     ),
     ("read_sandbox_file", {"name": BOX, "path": "note.txt"}, r"^first\nsecond"),
     ("list_sandbox_files", {"name": BOX}, r"note\.txt"),
+    (
+        "send_repository",
+        {"name": BOX, "directory": "~/project"},
+        r"inspected:/sandbox/project is at \w+",
+    ),
+    ("fetch_work", {"name": BOX, "directory": "~/project"}, r"^inspected has no work yet"),
     ("pause_sandbox", {"name": BOX}, r"is paused"),
     ("resume_sandbox", {"name": BOX}, r"is ready after"),
     ("delete_sandbox", {"name": BOX}, r"was deleted"),
@@ -114,6 +126,9 @@ class Inspector:
 
 @pytest.fixture(params=ERAS)
 def inspector(home: Path, request: pytest.FixtureRequest) -> Inspector:
+    make_repository(home / "project", {"a.txt": "one"})
+    config = json.loads(config_path(home).read_text())
+    config_path(home).write_text(json.dumps({**config, "workspaces": ["~/project"]}))
     return Inspector(home, request.param)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.client.repository_stub import make_repository
 from tests.e2e.gemini.commands import BOX, CASES, SESSION, CommandCase
 from tests.e2e.gemini.model import PREFIX, call_tool, repeat_tool_result
 from tools.manifest import ROOT
@@ -57,3 +58,18 @@ def test_a_command_has_the_expected_request_and_result(
     assert run.tool_result["status"] == ("success" if case.request else "error")
     assert re.search(case.pattern, run.tool_result["output"])
     assert run.model_text == second.tool_result
+
+
+def test_a_repository_is_not_sent_where_nobody_can_be_asked(
+    gemini: GeminiCLI, model: ScriptedModel, user: ProxyUser
+) -> None:
+    user.create_sandbox(BOX)
+    make_repository(gemini.workspace / "project", {"a.txt": "one"})
+    before = user.requests()
+    model.add_turns(call_tool("send_repository", name=BOX, directory="project"), repeat_tool_result)
+
+    run = gemini.prompt("send it")
+
+    assert user.requests() == before
+    assert run.tool_result["status"] == "error"
+    assert re.search("send_repository .+ requires user confirmation", run.tool_result["output"])

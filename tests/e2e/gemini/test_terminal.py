@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.client.repository_stub import make_repository
 from tests.e2e.gemini.commands import BOX
 from tests.e2e.gemini.model import call_tool, repeat_tool_result, say
 from tests.e2e.gemini.terminal import ESCAPE, GeminiTerminal, open_gemini_terminal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)  # the first test may install the program
 
 QUESTION = 'Allow execution of MCP tool "delete_sandbox" from server "remote-sandbox"?'
+SEND_QUESTION = QUESTION.replace("delete_sandbox", "send_repository")
 DELETE = f"DELETE /api/sandboxes/{BOX} 200"
 
 
@@ -86,3 +88,33 @@ def test_a_delete_needs_the_users_confirmation(
         terminal.wait_for(f"Sandbox '{BOX}' was deleted, with")
         assert user.requests().count(DELETE) == 1
         assert user.sandbox_phases() == {}
+
+
+def test_a_repository_of_the_workspace_is_sent_after_the_users_confirmation(
+    gemini: GeminiCLI, model: ScriptedModel, user: ProxyUser
+) -> None:
+    user.create_sandbox(BOX)
+    make_repository(gemini.workspace / "project", {"a.txt": "one"})
+    send = call_tool("send_repository", name=BOX, directory="project")
+    with gemini_session(gemini, model, "--yolo") as terminal:
+        before = user.requests()
+        model.add_turns(send)
+        terminal.submit("send it")
+        terminal.wait_for(SEND_QUESTION)
+        assert user.requests() == before
+        terminal.type(ESCAPE)
+        terminal.wait_for("Request cancelled.")
+        terminal.wait_until_still()
+        assert user.requests() == before
+
+        model.add_turns(send, repeat_tool_result)
+        terminal.submit("send it")
+        terminal.wait_for(SEND_QUESTION)
+        terminal.enter()
+        terminal.wait_for(f"{BOX}:/sandbox/project is at")
+
+        model.add_turns(call_tool("send_repository", name=BOX, directory=".."), repeat_tool_result)
+        terminal.submit("send all")
+        terminal.wait_for(SEND_QUESTION)
+        terminal.enter()
+        terminal.wait_for(".. is not below")
