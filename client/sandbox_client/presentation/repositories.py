@@ -214,4 +214,6 @@ def next_commands(pull: Pull, *, is_here: bool = True) -> list[str]:
     git = "git" if is_here else f"git -C {shlex.quote(pull.repository)}"
     branch = shlex.quote(pull.branch)
     seen = f"{pull.base[:12]} {branch}" if pull.base else f"HEAD...{branch}"
-    return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}"]
+    # git refuses to merge over the changes that were sent, although the branch has them.
+    first = "  # after a commit or a stash: the branch has your changes, too" if pull.base else ""
+    return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}{first}"]
