@@ -194,7 +194,9 @@ class WorkRefused(SandboxError):
     """The work that came back from a sandbox was refused; nothing of the repository was changed."""
 
     cause = "the content of the repository in the sandbox, which is not trusted."
-    advice = "Look at it in the sandbox with {run}, let the agent correct it, then pull again."
+    advice = (
+        "Look at it in the sandbox with {run}, let the agent correct it, then fetch it with {pull}."
+    )
 
 
 class ProxyUnreachable(SandboxError):

@@ -33,6 +33,7 @@ from .execution import payload
 from .execution.cancellation import Cancellation
 from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
+from .execution.remote_command import FIRST_LOOK_DEADLINE
 from .execution.result import CommandResult, Session, result_of
 from .execution.sessions import INTERNAL_PREFIX, Sessions, check_named_session, new_session
 from .execution.terminal import TerminalCommand
@@ -133,10 +134,12 @@ class Prompts:
         *,
         directory: str | None = None,
         deadline: float = INTERNAL_DEADLINE,
+        start_deadline: float = FIRST_LOOK_DEADLINE,
     ) -> CommandResult:
         """Run an internal command of the client once, and end its session; nothing is masked.
 
-        After `deadline` seconds it is killed.
+        After `deadline` seconds it is killed. If the response to its start takes longer than
+        `start_deadline` seconds, its session shows whether it was started.
         """
         session = f"{INTERNAL_PREFIX}{secrets.token_hex(4)}"
         follower = OutputFollower(
@@ -149,7 +152,8 @@ class Prompts:
         try:
             async with periodic_progress(follower.report):
                 remote = await self._sessions.open(name, None, follower, new_id=session)
-                await self._start(remote, Task(command, directory, is_internal=True))
+                task = Task(command, directory, is_internal=True)
+                await self._start(remote, task, start_deadline)
                 return await self._follow(remote, follower, _has_ended)
         except SandboxError as error:
             raise error.but(session="") from error.__cause__  # no session that the user knows
@@ -302,11 +306,13 @@ class Prompts:
                 advice="Look with {run} at the home directory there and the room on its disk.",
             )
 
-    async def _start(self, remote: RemoteCommand, task: Task) -> None:
+    async def _start(
+        self, remote: RemoteCommand, task: Task, deadline: float = FIRST_LOOK_DEADLINE
+    ) -> None:
         """Start a command; a cancellation is delayed until it is known whether it was started."""
         with anyio.CancelScope(shield=True):
             try:
-                await remote.start(task)
+                await remote.start(task, deadline)
             except NOTHING_DONE:
                 if task.payload is not None:
                     await payload.remove(

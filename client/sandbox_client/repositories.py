@@ -52,7 +52,7 @@ from .repository.outgoing import outgoing, require_decided
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store
-from .repository.transfer import Transfer, explain
+from .repository.transfer import START_DEADLINE, Transfer, explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -167,7 +167,9 @@ class Repositories:
         """Yield what one push or pull works with; explain an error that ends it."""
         check_name(name)
         outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
-        transfer = Transfer(name, replace(self.files, outage=outage), on_activity)
+        one_shot = replace(self.files.one_shot, start_deadline=START_DEADLINE)
+        files = replace(self.files, outage=outage, one_shot=one_shot)
+        transfer = Transfer(name, files, on_activity)
         clock = self.files.sandboxes.timing.clock
         start = clock()
 
@@ -184,7 +186,7 @@ class Repositories:
                 finally:
                     await transfer.remove_scratch()
         except SandboxError as error:
-            raise explain(error, outage, name, verb) from None
+            raise explain(error, transfer, verb) from None
 
     async def _send(
         self, transfer: Transfer, plan: PushPlan, out: Outgoing, checked: Checked
@@ -222,7 +224,8 @@ class Repositories:
         await transfer.in_thread(out.confirm)
         keeps_modes = received.keeps_modes
         if checked.state != "ours":  # a mode that is kept for one command only shows in the next
-            keeps_modes = (await transfer.check(plan.directory)).keeps_modes
+            with contextlib.suppress(SandboxError):  # it has arrived all the same
+                keeps_modes = (await transfer.check(plan.directory)).keeps_modes
         return Push(plan, received.head, bundle.size, keeps_modes)
 
     async def _fetch(self, transfer: Transfer, sent: Sent, options: PullOptions) -> Pull:

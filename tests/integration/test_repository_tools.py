@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import RepositoryRefused
+from sandbox_client import Paused, RepositoryRefused
 
 from tests.client.repository_stub import git, make_repository, write
-from tests.integration.sandbox import BOX, ReadySandbox, ready_sandbox
+from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
 from tests.integration.test_file_tools import TOOLS_BY_NAME, SharedClient, call_tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    import httpx
     from sandbox_client.mcp_server.tool import Result
 
 
@@ -104,3 +105,28 @@ async def test_a_secret_stops_a_repository(box: ReadySandbox, project: Path) -> 
         await call_tool(box, "send_repository", directory=".")
 
     assert "`remote-sandbox push" in caught.value.advice
+
+
+async def test_a_paused_sandbox_is_sent_nothing_and_nothing_is_fetched(
+    box: ReadySandbox, project: Path
+) -> None:
+    await call_tool(box, "send_repository", directory=str(project))
+    await box.client.pause(BOX, on_progress=box.in_process.report)
+
+    with pytest.raises(Paused, match=r"is paused; nothing was sent$"):
+        await call_tool(box, "send_repository", directory=".")
+    with pytest.raises(Paused, match=r"is paused; nothing was fetched$"):
+        await call_tool(box, "fetch_work")
+
+
+async def test_a_last_look_that_fails_does_not_deny_what_has_arrived(
+    box: ReadySandbox, project: Path
+) -> None:
+    def delivery(_: httpx.Request) -> Delivery:
+        has_record = any(project.glob(".git/remote-sandbox/sent/*/*.json"))
+        has_bundle = any(project.glob(".git/remote-sandbox/tmp-outgoing-*/*"))
+        return "refused for now" if has_record and not has_bundle else "delivered"
+
+    box.transport.delivery = delivery
+    sent = await call_tool(box, "send_repository", directory=".")
+    assert (sent.content or {})["commit"] == git(project, "rev-parse", "HEAD")

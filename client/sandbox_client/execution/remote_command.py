@@ -123,15 +123,17 @@ class RemoteCommand(ABC):
         """The seconds that the first look may take."""
         return max(self._follower.remaining + LOOK_DEADLINE, FIRST_LOOK_DEADLINE)
 
-    async def start(self, task: Task) -> None:
+    async def start(self, task: Task, deadline: float = FIRST_LOOK_DEADLINE) -> None:
         """Send the command once; if the response is lost, look whether the command was started.
+
+        It counts as lost after `deadline` seconds.
 
         Raises:
             CommandStateUnknown: it is unknown whether the command was started.
         """
         request = self.execute_request(task)
         try:
-            reply = await self._sandboxes.proxy.send(request, deadline=FIRST_LOOK_DEADLINE)
+            reply = await self._sandboxes.proxy.send(request, deadline=deadline)
         except NOTHING_DONE as error:
             raise await self._sandboxes.explain_failure(
                 self.name, error, not_done="the command was not run"

@@ -31,6 +31,7 @@ from sandbox_client.errors import (
     RateLimited,
     SandboxError,
 )
+from sandbox_client.execution.remote_command import FIRST_LOOK_DEADLINE
 from sandbox_client.http import MAX_RETRY_AFTER
 from sandbox_client.prompts import INTERNAL_DEADLINE
 from sandbox_client.text import last_line, pluralize
@@ -65,9 +66,13 @@ def new_token() -> str:
 
 @dataclass(frozen=True)
 class OneShotCommands:
-    """Run short commands of the client in a sandbox, each in a session that is closed after it."""
+    """Run short commands of the client in a sandbox, each in a session that is closed after it.
+
+    The response to a command's start counts as lost after `start_deadline` seconds.
+    """
 
     prompts: Prompts
+    start_deadline: float = FIRST_LOOK_DEADLINE
 
     async def run(
         self, name: str, directory: str, command: str, deadline: float = INTERNAL_DEADLINE
@@ -81,7 +86,11 @@ class OneShotCommands:
             FileRefused: it was killed or timed out.
         """
         result = await self.prompts.run_internal(
-            name, command, directory=directory, deadline=deadline
+            name,
+            command,
+            directory=directory,
+            deadline=deadline,
+            start_deadline=self.start_deadline,
         )
         if not result.has_ended:
             raise CommandStateUnknown(

@@ -165,7 +165,8 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
     if old and not _goes_forward(work, old):
         raise RepositoryRefused(
             f"The branch '{branch}' has commits that the work in the sandbox does not have",
-            advice="Name another branch with --branch, or rename that one with `git branch -m`.",
+            advice="Name another one with `remote-sandbox pull --branch BRANCH`, or rename that one"
+            " with `git branch -m`.",
         )
     move_objects(work.stage.git, git, [work.tip], [each for each in [work.sent.head] if each])
     if old != work.tip:
@@ -187,12 +188,13 @@ def require_free(repository: Repository, branch: str) -> str:
     if where or decode(current.output.strip()) == ref:
         raise RepositoryRefused(
             f"The branch '{branch}' is checked out in {shown(where or repository.top)}",
-            advice="Check out another branch there, or name another branch with --branch.",
+            advice="Check out another branch there, or name another one with"
+            " `remote-sandbox pull --branch BRANCH`.",
         )
     if git.ask("symbolic-ref", "--quiet", ref).code == 0:
         raise RepositoryRefused(
             f"The branch '{branch}' is a symbolic ref, which leads to another one",
-            advice="Name another branch with --branch.",
+            advice="Name another one with `remote-sandbox pull --branch BRANCH`.",
         )
     return ref
 
@@ -213,12 +215,12 @@ def _swap(repository: Repository, ref: str, old: str, new: str, sandbox: str) ->
     if _commit_of(repository.git, ref) != old:
         raise RepositoryRefused(
             f"The branch '{branch}' was changed by another program during the pull",
-            advice="Pull again.",
+            advice="Fetch it again with {pull}.",
         )
     raise GitFailed(
         f"The branch '{branch}' cannot be written: {reason_of(result.errors)}",
-        advice="Name another branch with --branch, or see `git branch` for one whose name is the"
-        " beginning of this one.",
+        advice="Name another one with `remote-sandbox pull --branch BRANCH`, or see `git branch`"
+        " for one whose name is the beginning of this one.",
     )
 
 
@@ -280,7 +282,8 @@ def apply_work(
         raise RepositoryRefused(
             f"The work changes {pluralize(len(summary.runs_later), 'file')} that would run on this"
             f" machine: {_named([each.path for each in summary.runs_later])}",
-            advice="Look at them in the branch; then allow it with --allow-programs, or merge.",
+            advice="Look at them in the branch; then merge it, or allow it with"
+            " `remote-sandbox pull --apply --allow-programs`.",
         )
     patch = read_patch(work, binary=True)
     if not patch:

@@ -44,7 +44,7 @@ def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
     if checked.state in {"absent", "empty"}:
         raise RepositoryRefused(
             f"Sandbox '{sent.sandbox}' has no repository at {sent.directory} any more",
-            advice="Push again. What was not pulled before is lost.",
+            advice="Send it again with {push}. What was not pulled before is lost.",
         ).but(
             cause="the sandbox: it was made again, the directory was removed, or it was outside"
             " /sandbox, which a pause empties."

@@ -94,7 +94,7 @@ def require_decided(decision: Decision) -> None:
         raise RepositoryRefused(
             f"{pluralize(len(decision.open), 'file')} may hold secrets by the name: {names}{rest}",
             advice="Send each with `remote-sandbox push --include PATH`, or keep it here with"
-            " `--leave-out PATH`.",
+            " `remote-sandbox push --leave-out PATH`.",
         )
 
 
@@ -163,7 +163,7 @@ def _require_possible(found: Survey, decision: Decision, *, history: bool) -> No
     if history and kept:
         raise RepositoryRefused(
             f"{shown(kept[0])} is in the history, which would go with --history",
-            advice="Leave out --history, or send the file with --include.",
+            advice="Leave out --history, or send it with `remote-sandbox push --include PATH`.",
         )
     if not found.paths:
         raise RepositoryRefused(

@@ -103,7 +103,7 @@ def require_bundle(path: Path, size: int, sha256: str) -> None:
     if path.stat().st_size != size or sha256_of(path) != sha256:
         raise WorkRefused(
             "The bundle differs from the one that the sandbox made",
-            advice="Pull again: it changed on its way, or in the sandbox.",
+            advice="Fetch it again with {pull}: it changed on its way, or in the sandbox.",
         )
 
 

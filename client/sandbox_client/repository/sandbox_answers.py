@@ -74,43 +74,49 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
     ),
     "occupied": (
         "The directory in the sandbox has files that were not sent from here",
-        "Name another directory with --directory, or remove that one with {run}.",
+        (
+            "Name another one with `remote-sandbox push --directory DIR`, or remove that one with"
+            " {run}."
+        ),
     ),
     "other": (
         "The directory in the sandbox has another repository, or another copy of this one",
-        "Name another directory with --directory, or remove that one with {run}.",
+        (
+            "Name another one with `remote-sandbox push --directory DIR`, or remove that one with"
+            " {run}."
+        ),
     ),
     "another": (
         "The sandbox has another push than the last one from here",
-        "Push again; if the sandbox has work that is to be kept, pull from where it was sent.",
+        "Fetch work that is to be kept from where it was sent; then send it again with {push}.",
     ),
     "has-commits": (
         "The sandbox has commits that were not pulled",
-        "Get them with `remote-sandbox pull` first.",
+        "Get them with {pull} first.",
     ),
     "has-changes": (
         "The sandbox has changes that were not pulled",
-        "Get them with `remote-sandbox pull`, then let the agent commit or discard them.",
+        "Get them with {pull}, then let the agent commit or discard them.",
     ),
     "receiving": (
         "The repository did not arrive completely in the sandbox",
-        "Send it again with `remote-sandbox push`.",
+        "Send it again with {push}.",
     ),
     "unfinished": (
         "The sandbox still unpacks an earlier push",
-        "Push again in some minutes.",
+        "Send it again with {push} in some minutes.",
     ),
     "differs": (
         "The bundle in the sandbox differs from the one that was sent",
-        "Send it again with `remote-sandbox push`.",
+        "Send it again with {push}.",
     ),
     "no-bundle": (
         "The bundle is not in the sandbox",
-        "Send it again with `remote-sandbox push`.",
+        "Send it again with {push}.",
     ),
     "busy": (
         "The files in the sandbox changed while they were read",
-        "Pull again when the agent writes less.",
+        "Fetch it again with {pull} when the agent writes less.",
     ),
     "no-commit": (
         "The repository in the sandbox has no commit any more",

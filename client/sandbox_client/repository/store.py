@@ -134,7 +134,8 @@ class Store:
         if not _IDENTITY.fullmatch(text):
             raise LocalFileError(
                 f"{path} cannot be read",
-                advice=f"Remove {self.repository.store_dir} and push to another directory.",
+                advice=f"Remove {self.repository.store_dir}; then name another directory with"
+                " `remote-sandbox push --directory DIR`.",
             )
         return text
 
@@ -166,7 +167,7 @@ class Store:
             where = f" to {directory}" if directory else ""
             raise RepositoryRefused(
                 f"Nothing of this repository was sent to sandbox '{sandbox}'{where}",
-                advice="Send it with `remote-sandbox push`, or go to the repository that was sent.",
+                advice="Send it with {push}, or go to the repository that was sent.",
             )
         return sent
 
@@ -280,7 +281,8 @@ class Store:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
             raise LocalFileError(
                 f"The record of what was sent to a sandbox cannot be read: {path}",
-                advice="Remove that file and push again, to another directory of the sandbox.",
+                advice="Remove that file; then name another directory with"
+                " `remote-sandbox push --directory DIR`.",
             ) from exc
 
     @property

@@ -21,9 +21,12 @@ import anyio.to_thread
 from sandbox_client.api import files as file_api
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import (
+    NOTHING_DONE,
     CommandStateUnknown,
+    InvalidResponse,
     ProxyFailed,
     ProxyUnreachable,
+    RepositoryRefused,
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
@@ -38,6 +41,7 @@ from sandbox_client.text import format_size, last_line
 
 from . import sandbox_answers, sandbox_scripts
 from .git import Interrupt
+from .model import UNPACKING
 from .outgoing import require_absolute
 
 if TYPE_CHECKING:
@@ -46,7 +50,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_client.files.model import FileEntry
-    from sandbox_client.files.outage import Outage
     from sandbox_client.files.remote import Files
 
     from .bundle import BundleFile
@@ -56,8 +59,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE = 3_600.0  # seconds of a script: a bucket takes its time for thousands of files
+START_DEADLINE = 10.0  # seconds until a script's session shows whether it was started
 MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a whole
+AGAIN = "Fetch it again with {pull}."
+_MAY_HAVE_IT = (
+    "The sandbox may have it all the same: send it again with {push}, which completes it."
+)
 _PART = "part"
+_OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -73,6 +82,8 @@ class Transfer:
     store: Store = field(init=False)
     _scratch: str = field(default_factory=lambda: f".remote-sandbox-{new_token()}")
     _has_scratch: bool = False
+    has_sent: bool = field(default=False, init=False)  # a part of a bundle
+    may_have_run: bool = field(default=False, init=False)  # a script of this activity, unanswered
 
     def directory(self, given: str | None) -> str:
         """Return the directory in the sandbox: as given, as before, or named as the repository."""
@@ -86,7 +97,7 @@ class Transfer:
 
     def begin(self, activity: str) -> None:
         """Set what is done now, and report it."""
-        self.activity = activity
+        self.activity, self.may_have_run = activity, False
         self.on_activity(activity)
 
     async def in_thread(self, work: Callable[[], T], *, to_end: bool = False) -> T:
@@ -163,7 +174,15 @@ class Transfer:
         return await self._run_line(f'bash "$HOME"/{self._scratch}/run')
 
     async def _run_line(self, line: str) -> str:
-        run = partial(self.files.one_shot.run, self.name, WORK, line, DEADLINE)
+        async def run() -> str:
+            try:
+                return await self.files.one_shot.run(self.name, WORK, line, DEADLINE)
+            except NOTHING_DONE:
+                raise
+            except SandboxError:
+                self.may_have_run = True
+                raise
+
         return await self.files.outage.survive(run)
 
     async def upload(self, bundle: BundleFile) -> None:
@@ -173,7 +192,7 @@ class Transfer:
         """
         start = await self._resume(bundle)
         base = f"{file_api.HOME}/{self._scratch}"
-        self._has_scratch = True
+        self._has_scratch = self.has_sent = True
 
         def pieces() -> Iterator[bytes]:
             with bundle.path.open("rb") as file:
@@ -215,9 +234,7 @@ class Transfer:
             path = f"{file_api.HOME}/{self._scratch}/bundle"
             tree, scratch = await download.scan(scratches, path)
             if [each.size for each in tree.files] != [exported.size]:
-                raise WorkRefused(
-                    "The bundle in the sandbox changed its size", advice="Pull again."
-                )
+                raise WorkRefused("The bundle in the sandbox changed its size", advice=AGAIN)
             await download.tree(tree, destination(tree, str(target), into=False), scratch)
 
 
@@ -235,16 +252,31 @@ class _Received(CopyListener):
         self.transfer.activity = text
 
 
-def explain(error: SandboxError, outage: Outage, name: str, verb: str) -> SandboxError:
-    """Return the error of a push or pull that an outage or a deletion ended; others as they are."""
-    if isinstance(error, CommandStateUnknown):
-        return error.but(advice=f"Repeat the {verb}: it may be repeated at any time.")
+def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
+    """Return the error of a push or pull, which says what of that may have been done."""
+    error, outage = _in_words_of(error, transfer, verb), transfer.files.outage
     if outage.has_answered and isinstance(error, SandboxNotFound):
-        return SandboxDeleted.during(name, f"the {verb} ran")
+        return SandboxDeleted.during(transfer.name, f"the {verb} ran")
+    is_refused = isinstance(error, RepositoryRefused)
+    if transfer.activity == UNPACKING and transfer.may_have_run and not is_refused:
+        is_known = not isinstance(error, ProxyUnreachable | ProxyFailed | InvalidResponse)
+        more = error.advice if is_known else "If that fails, see whether the proxy works: {check}."
+        return error.but(advice=f"{_MAY_HAVE_IT} {more}")
+    if isinstance(error, CommandStateUnknown):
+        return error.but(advice=f"Repeat it with {{{verb}}}: that is safe at any time.")
     if not outage.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
         return error
     return error.but(
         cause=f"the network, or a proxy that was stopped: it had answered this {verb} before.",
         advice=f"Nothing is lost: the {verb} may be repeated at any time, and takes up what broke"
-        " off. Wait until the proxy answers ({check}), then repeat it.",
+        f" off. Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
     )
+
+
+def _in_words_of(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
+    """Return the error of a script or a file with what that means for the push or pull."""
+    nothing = "nothing was fetched" if verb == "pull" else "nothing was sent"
+    outcome = f"the {verb} ended early" if transfer.has_sent else nothing
+    message = _OUTCOME.sub(outcome, error.message)
+    not_done = f"{outcome[0].upper()}{outcome[1:]}." if error.not_done else ""
+    return error.but(message=message, not_done=not_done)
