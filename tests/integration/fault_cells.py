@@ -61,6 +61,7 @@ Api = Literal["pipes", "terminal"]
 SESSIONS: dict[Api, str] = {"pipes": "command-0a1b2c3d", "terminal": "prompt-0a1b2c3d"}
 BOX, PAUSED, NEW = "box", "asleep", "new"
 FILE, TEXT, OUTPUT = "file", "text", "printed\n"
+PROJECT = "project"  # the name of a repository
 CALLS: dict[str, dict[str, Any]] = {
     "create_sandbox": {"name": NEW},
     "get_sandbox_status": {"name": BOX},
@@ -72,6 +73,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_prompt_output": {"name": BOX},  # and the session of the API
     "cancel_prompt": {"name": BOX},
     "run_agent": {"name": BOX, "prompt": "work"},
+    "send_repository": {"name": BOX},  # and the directory of the cell
+    "fetch_work": {"name": BOX},  # the same
     "read_sandbox_file": {"name": BOX, "path": f"/sandbox/{FILE}"},
     "write_sandbox_file": {"name": BOX, "path": "/sandbox/new", "content": "written"},
     "list_sandbox_files": {"name": BOX, "path": "/sandbox"},
@@ -79,7 +82,7 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 COMMAND_TOOLS = (
     *("send_prompt_to_sandbox", "get_prompt_output", "cancel_prompt", "run_agent"),
-    "write_sandbox_file",
+    *("send_repository", "fetch_work", "write_sandbox_file"),
 )
 AGENT_COMMAND = "echo x >>runs; : {prompt}"
 
@@ -93,6 +96,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "send_prompt_to_sandbox": ("executePiped",),
     "run_agent": ("executePiped",),
     "write_sandbox_file": ("writeFile", "executePiped"),
+    "send_repository": ("writeFile", "executePiped"),
     "cancel_prompt": ("killPiped",),
 }
 # The operations that do the same on a terminal; the first signal to a command is typed there.
@@ -104,8 +108,14 @@ ON_A_TERMINAL = {
 # Those that are the first request of their tool: there, a fault of the first call of this operation
 # is the same as one of the first call of any.
 FIRST_REQUESTS = {"createSandbox", "deleteSandbox", "pauseSandbox", "writeFile"}
-# Requests of a tool after its first one: the status of each sandbox that the list calls ready.
-LOOKS: dict[str, tuple[str, ...]] = {"list_sandboxes": ("getSandbox",)}
+# Requests of a tool after its first one: the status of each sandbox that the list calls ready; the
+# script that collects the work, and the file that it has made.
+LOOKS: dict[str, tuple[str, ...]] = {
+    "list_sandboxes": ("getSandbox",),
+    "fetch_work": ("executePiped", "readFile"),
+}
+# The requests of an operation that meet no fault: the first script only looks at the sandbox.
+SKIPPED = {("send_repository", "executePiped"): 1, ("fetch_work", "executePiped"): 1}
 
 
 def _failed_status(text: str) -> dict[str, Any]:
@@ -161,6 +171,8 @@ def successes(text: str, api: Api) -> dict[str, tuple[str, dict[str, Any]]]:
         "get_prompt_output": ("readPipedOutput", _seen(text, api)),
         "cancel_prompt": ("readPipedOutput", _seen(text, api)),
         "run_agent": ("executePiped", _executed(text, api)),
+        "send_repository": ("executePiped", _executed(text, api)),
+        "fetch_work": ("executePiped", _executed(text, api)),
         "read_sandbox_file": ("readFile", {"success": True, "data": {"content": text}}),
         "write_sandbox_file": ("executePiped", _executed(text, api)),
         "list_sandbox_files": ("listDirectory", {"success": True, "data": {"files": [entry]}}),
@@ -186,6 +198,7 @@ class Cell:
     api: Api = "pipes"
     key: str = ""
     box: str = ""  # the sandbox's id
+    repository: str = ""  # the directory on this machine
     seconds: float = 0.0
     result: CallToolResult | None = None
     progress: list[str] = field(default_factory=list[str])
@@ -204,7 +217,8 @@ class Cell:
         """The arguments of the tool's call."""
         has_session = self.tool in {"get_prompt_output", "cancel_prompt"}
         session = {"session": SESSIONS[self.api]} if has_session else {}
-        return CALLS[self.tool] | session
+        directory = {"directory": self.repository} if self.repository else {}
+        return CALLS[self.tool] | session | directory
 
     def named(self, operation: str) -> str:
         """Return the operation that does the same with the cell's API."""
@@ -234,21 +248,33 @@ class Cell:
 
     def has_sent(self, operation: str) -> bool:
         """Whether the tool has made a request of this operation."""
+        return self._count(operation, self.sent) > 0
+
+    def _count(self, operation: str, sent: list[str]) -> int:
         method, pattern = OPERATIONS[self.named(operation)]
         path = re.sub(r"{\w+}", "[^/]+", pattern)
-        return any(re.fullmatch(f"{method} {path}", each) for each in self.sent)
+        return sum(1 for each in sent if re.fullmatch(f"{method} {path}", each))
 
     def armed_fault(self) -> dict[str, Any]:
         """Return the fault as a document for the fake."""
         target = {"operation": self.named(self.operation)} if self.operation else {}
-        if self.tool in LOOKS and self.operation in LOOKS[self.tool]:
+        if self.tool == "list_sandboxes" and self.operation in LOOKS[self.tool]:
             target["sandbox"] = PAUSED
+        skip = {} if self.is_invented else self._skip()
         fault = FAULTS.get(self.fault)
         if fault is None:
             _, body = successes(SUCCESSES[self.fault], self.api)[self.tool]
             fault = {"answer": {"body": body}}
         limit = {} if self.times is None else {"times": self.times}
-        return {"user": self.username, **target, **limit, **with_key(fault, self.key)}
+        return {"user": self.username, **target, **skip, **limit, **with_key(fault, self.key)}
+
+    def _skip(self) -> dict[str, int]:
+        """Return how many requests are skipped from now on: a fault may be armed once more."""
+        skipped = SKIPPED.get((self.tool, self.operation))
+        if skipped is None:
+            return {}
+        answered = self._count(self.operation, self.sent[:-1])
+        return {"skip": max(0, skipped - answered)}
 
 
 def texts_in(value: object) -> Iterator[str]:

@@ -57,6 +57,10 @@ DEADLINES: dict[str, float] = {
     "get_prompt_output": 50,  # the same
     "cancel_prompt": 50,  # three signals, 9 to send each; 15 until they show; looks between them
     "run_agent": 45,  # a session, 10 for the start, 10 to look whether it began, and a last look
+    # They report each step. A step lasts for an outage of 30, then for an attempt that has begun: a
+    # lost command is one of 20. It may need 30 requests, one after the other, each of 3 if slow.
+    "send_repository": 120,
+    "fetch_work": 120,
     "read_sandbox_file": 25,  # and 5 for the sandbox's state, which explains a failure
     "write_sandbox_file": 60,  # it sets itself none; the default limit of MCP's TypeScript SDK
     "list_sandbox_files": 25,  # as read_sandbox_file
@@ -78,8 +82,10 @@ ADMISSIONS: dict[str, str] = {
     "send_prompt_to_sandbox": _LOST_COMMAND,
     "run_agent": _LOST_COMMAND,
     "cancel_prompt": _LOST_CHANGE,
+    "send_repository": r"The sandbox may have it all the same: send it again with send_repository",
     "write_sandbox_file": r"/sandbox/new in sandbox 'box' may have been written",
 }
+DENIAL = re.compile(r"[Nn]othing was (?:done|sent|fetched)")
 PART_LEFT = "Temporary files may remain: /sandbox/.*.part-*"
 
 
@@ -155,13 +161,16 @@ def check_the_change(cell: Cell, result: CallToolResult, outcome: Outcome) -> It
         yield CLAIMS
     if result.is_error and (done or may_be_done(cell)) and not admits(cell):
         yield HIDES
+    if done and DENIAL.search(cell.said()):
+        yield CLAIMS
     if is_part_left(outcome.work) and PART_LEFT not in cell.said():
         yield HIDES
 
 
 def admits(cell: Cell) -> bool:
     """Tell whether the tool says that its change may have been made."""
-    return re.search(ADMISSIONS[cell.tool], cell.said()) is not None
+    admission = ADMISSIONS.get(cell.tool)  # an error of any other tool means that nothing changed
+    return admission is not None and re.search(admission, cell.said()) is not None
 
 
 def is_part_left(work: Path) -> bool:
@@ -171,9 +180,9 @@ def is_part_left(work: Path) -> bool:
 
 def may_be_done(cell: Cell) -> bool:
     """Tell whether a change was asked for, and nothing says that the proxy did not make it."""
-    if cell.fault in REFUSALS:
+    if cell.fault in REFUSALS or cell.tool not in CHANGES:
         return False
     *_, operation = CHANGES[cell.tool]
-    if cell.tool == "write_sandbox_file" and cell.operation != operation:
-        return False  # no part arrived: the commands that ran have measured and removed it
+    if cell.tool in {"write_sandbox_file", "send_repository"} and cell.operation != operation:
+        return False  # no part arrived: the commands that ran have looked, measured and removed it
     return cell.has_sent(operation)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.fakeproxy import processes
-from tests.integration.fault_cells import BOX, NEW, OUTPUT, PAUSED, TEXT
+from tests.integration.fault_cells import BOX, FILE, NEW, OUTPUT, PAUSED, PROJECT, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from tests.integration.fault_cells import Cell
 
     Content = Mapping[str, Any]
+
+
+WORK_BRANCH = f"sandbox/{BOX}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,13 @@ _TRUTHS: Mapping[str, Callable[[Content, Outcome], bool]] = {
         (content["status"] == "running") == is_running(outcome.work)
     ),
     "run_agent": _begun_is_true,
+    "send_repository": lambda content, outcome: (
+        content["commit"] == commit_of(outcome.work / PROJECT, "HEAD")
+    ),
+    "fetch_work": lambda content, outcome: (
+        (content["has_work"], content["files_changed"]) == (True, 1)
+        and commit_of(outcome.cell.repository, content["branch"]) != ""
+    ),
     "read_sandbox_file": lambda content, _: content["content"] == TEXT,
     "write_sandbox_file": lambda content, _: content["bytes"] == len("written"),
     "list_sandbox_files": _files_are_true,
@@ -118,25 +129,34 @@ _TRUTHS: Mapping[str, Callable[[Content, Outcome], bool]] = {
 
 def times_done(outcome: Outcome) -> int | None:
     """Return how often the change that a tool makes was made; None for one that makes none."""
-    boxes, work = outcome.boxes, outcome.work
+    boxes, work, repository = outcome.boxes, outcome.work, outcome.cell.repository
     match outcome.cell.tool:
-        case "create_sandbox":
-            return int(NEW in boxes)
-        case "delete_sandbox":
-            return int(BOX not in boxes)
-        case "pause_sandbox":
-            return int(boxes[BOX]["is_paused"])
-        case "resume_sandbox":
-            return int(not boxes[PAUSED]["is_paused"])
+        case "create_sandbox" | "delete_sandbox" as tool:
+            return int(NEW in boxes if tool == "create_sandbox" else BOX not in boxes)
+        case "pause_sandbox" | "resume_sandbox" as tool:
+            is_pause = tool == "pause_sandbox"
+            return int(boxes[BOX if is_pause else PAUSED]["is_paused"] == is_pause)
         case "send_prompt_to_sandbox" | "run_agent":
             runs = work / "runs"
             return len(runs.read_text().splitlines()) if runs.exists() else 0
         case "write_sandbox_file":
             return int((work / "new").exists() and (work / "new").read_text() == "written")
+        case "send_repository" | "fetch_work" as tool:
+            is_sent = (work / PROJECT / FILE).exists()
+            is_done = is_sent if tool == "send_repository" else commit_of(repository, WORK_BRANCH)
+            return int(bool(is_done))
         case "cancel_prompt":
             return int(not is_running(work))
         case _:
             return None
+
+
+def commit_of(repository: Path | str, revision: str) -> str:
+    """Return the id of a revision in a repository; empty if there is none."""
+    # The processes of a sandbox may have another owner.
+    git = ["git", "-c", "safe.directory=*", "-C", str(repository)]
+    command = [*git, "rev-parse", "-q", "--verify", revision]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def is_running(work: Path) -> bool:

@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import io
 import logging
+import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ import pytest
 from sandbox_client.mcp_server.tools import TOOLS
 from sandbox_fakeproxy import FakeProxyServer, SystemClock
 
+from tests.client.repository_stub import make_repository
 from tests.integration.fault_cells import (
     AGENT_COMMAND,
     BOX,
@@ -28,6 +31,7 @@ from tests.integration.fault_cells import (
     FILE,
     OUTPUT,
     PAUSED,
+    PROJECT,
     SESSIONS,
     TEXT,
     cells_for,
@@ -54,6 +58,7 @@ MATRICES: dict[str, tuple[int | None, Api]] = {
 }
 RUNTIME_APIS: dict[Api, str] = {"pipes": "1.9", "terminal": "1.0"}
 AT_ONCE = 60  # cells, most of which wait
+REPOSITORY_TOOLS = {"send_repository", "fetch_work"}
 GIVE_UP = 150.0  # seconds, which no answer takes
 
 
@@ -71,14 +76,19 @@ def test_every_known_problem_is_one_of_a_cell() -> None:
 @pytest.mark.check
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("times", "api"), MATRICES.values(), ids=MATRICES)
-async def test_every_tool_under_every_fault(tmp_path: Path, times: int | None, api: Api) -> None:
+async def test_every_tool_under_every_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int | None, api: Api
+) -> None:
     cells = cells_for(times, api)
+    workspace = tmp_path / "person"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
     options = {"clock": SystemClock, "ready_after": 0, "reconcile_delay": 0}
     with (
         FakeProxyServer(tmp_path, runtime_api=RUNTIME_APIS[api], **options) as server,
         captured_logs() as logs,
     ):
-        await prepare(server, cells)
+        await prepare(server, cells, tmp_path, workspace)
         matrix = Matrix(server, cells)
         await asyncio.gather(*(matrix.run(cell) for cell in cells))
         outcomes = outcomes_of(cells, server.state(), tmp_path)
@@ -131,19 +141,58 @@ def captured_logs() -> Generator[LogCapture]:
         root.removeHandler(capture)
 
 
-async def prepare(server: FakeProxyServer, cells: list[Cell]) -> None:
-    """Make a user with sandboxes, a file and sessions for each cell, and arm its fault."""
+async def prepare(
+    server: FakeProxyServer, cells: list[Cell], folder: Path, workspace: Path
+) -> None:
+    """Make what each cell needs, and arm its fault.
+
+    That is a user with sandboxes, a file and sessions; a repository in `workspace`. The sandboxes
+    are in `folder`.
+    """
     sandboxes: list[dict[str, str]] = [{"name": BOX}, {"name": PAUSED, "state": "paused"}]
     users: list[dict[str, Any]] = [
         {"username": each.username, "keys": [{}], "sandboxes": sandboxes} for each in cells
     ]
+    users.append({"username": "sender", "keys": [{}], "sandboxes": [{"name": BOX}]})
     made = await asyncio.to_thread(server.seed, {"users": users})
-    for cell, user in zip(cells, made["users"], strict=True):
+    *of_cells, sender = made["users"]
+    for cell, user in zip(cells, of_cells, strict=True):
         cell.key, cell.box = user["keys"][0]["api_key"], user["sandboxes"][0]["id"]
     room = asyncio.Semaphore(AT_ONCE)
     async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as http:
         await asyncio.gather(*(prepare_sandbox(http, cell, room) for cell in cells))
+    if any(each.tool in REPOSITORY_TOOLS for each in cells):
+        sent = await sent_repository(server, sender, workspace)
+        received = folder / sender["sandboxes"][0]["id"] / "sandbox" / PROJECT
+        (received / FILE).write_text("work of an agent\n")
+        await asyncio.to_thread(copy_repositories, cells, sent, received, folder)
     await arm(server, cells)
+
+
+async def sent_repository(
+    server: FakeProxyServer, sender: Mapping[str, Any], workspace: Path
+) -> Path:
+    """Make a repository and send it to the sandbox of a user that meets no fault."""
+    made = make_repository(workspace / PROJECT, {FILE: TEXT})
+    async with in_process_client(server.url, sender["keys"][0]["api_key"]) as mcp:
+        result = await mcp.call_tool("send_repository", {"name": BOX, "directory": str(made)})
+    assert not result.is_error, result
+    return made
+
+
+def copy_repositories(cells: list[Cell], sent: Path, received: Path, folder: Path) -> None:
+    """Give each cell that needs one a repository: one that was sent, if it fetches the work."""
+    for cell in cells:
+        if cell.tool not in REPOSITORY_TOOLS:
+            continue
+        repository = sent.parent / cell.username / PROJECT
+        cell.repository = str(repository)
+        shutil.copytree(sent, repository)
+        if cell.tool == "fetch_work":
+            target = folder / cell.box / "sandbox"
+            subprocess.run(["cp", "-a", str(received), str(target)], check=True)  # keeps the owner
+        else:
+            shutil.rmtree(repository / ".git/remote-sandbox")
 
 
 async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Semaphore) -> None:
@@ -161,7 +210,7 @@ async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Sem
 
     async with room:
         match cell.tool:
-            case "read_sandbox_file" | "list_sandbox_files":
+            case "read_sandbox_file" | "list_sandbox_files" | "fetch_work":
                 await ask("file/write", file=f"/sandbox/{FILE}", content=TEXT)
             case "get_prompt_output":
                 await start(f"echo {OUTPUT}")
@@ -201,17 +250,16 @@ class Matrix:
         async def progress(progress: float, total: float | None, message: str | None) -> None:
             cell.progress.append(message or "")
 
-        sent: list[str] = []
         agent = {"REMOTE_SANDBOX_AGENT_COMMAND": AGENT_COMMAND}
         async with (
             self._room,
-            in_process_client(self._server.url, cell.key, sent, **agent) as mcp,
+            in_process_client(self._server.url, cell.key, cell.sent, **agent) as mcp,
         ):
             started = time.monotonic()
             call = mcp.call_tool(cell.tool, cell.arguments, progress_callback=progress)
             cell.result = await answer_of(call, cell)
             cell.seconds = time.monotonic() - started
-            cell.sent, cell.is_called = list(sent), True
+            cell.sent, cell.is_called = list(cell.sent), True  # those of the next call are not
             await self._end_the_fault(cell)
             cell.next_result = await answer_of(mcp.call_tool("list_sandboxes", {}), cell)
 
