@@ -137,7 +137,7 @@ def test_a_worktree_that_only_the_workspace_knows_is_refused(home: Path) -> None
     git(home / "private", "worktree", "add", "--quiet", str(home / "other"))
     (home / "project/.git").write_bytes((home / "other/.git").read_bytes())
 
-    with pytest.raises(RepositoryRefused, match=r"worktrees/other is not below"):
+    with pytest.raises(RepositoryRefused, match=r"private/\.git is not below"):
         workspaces(home, here=home / "project").check(opened(home / "project"))
 
 
@@ -149,16 +149,31 @@ def test_a_git_directory_elsewhere_is_refused(home: Path) -> None:
         workspaces(home, here=home / "project").check(opened(home / "project"))
 
 
-@pytest.mark.parametrize("alternates", [None, "# a comment\n{}\n", '"{}"'])
-def test_objects_elsewhere_are_refused(home: Path, alternates: str | None) -> None:
+@pytest.mark.parametrize("is_alternate", [True, False])
+@pytest.mark.parametrize("linked", ["", "00", "00/11"])
+def test_objects_of_another_repository_are_refused(
+    home: Path, linked: str, is_alternate: bool
+) -> None:
     init(home / "private")
     init(home / "project")
-    objects = home / "private/.git/objects"
-    if alternates is None:
-        (home / "project/.git/objects").rename(home / "old")
-        (home / "project/.git/objects").symlink_to(objects)
+    objects, other = home / "project/.git/objects", home / "private/.git/objects"
+    if is_alternate:
+        (objects / "info/alternates").write_text(f"{linked}\f{other}\n")
+    elif linked:
+        (objects / linked).parent.mkdir(exist_ok=True)
+        (objects / linked).symlink_to(other)
     else:
-        (home / "project/.git/objects/info/alternates").write_text(alternates.format(objects))
+        objects.rename(home / "old")
+        objects.symlink_to(other)
 
-    with pytest.raises(RepositoryRefused, match=r"private/\.git/objects\"? is not below"):
+    with pytest.raises(RepositoryRefused, match=r"project borrows objects of another repository"):
         workspaces(home, here=home / "project").check(opened(home / "project"))
+
+
+def test_the_objects_of_a_known_worktree_are_its_repositorys(home: Path) -> None:
+    init(home / "private")
+    alternates = home / "private/.git/objects/info/alternates"
+    alternates.write_text(f"{home / 'shared/objects'}\n")
+    git(home / "private", "worktree", "add", "--quiet", str(home / "project/tree"))
+
+    workspaces(home, here=home / "project").check(opened(home / "project/tree"))

@@ -86,13 +86,11 @@ class Workspaces:
             RepositoryRefused: the working tree, the `.git` directory or its objects are elsewhere.
         """
         self._require(_resolve(Path(repository.top)), repository.top)
-        common = _resolve(Path(repository.common_dir))
-        is_worktree = _is_worktree(repository)
-        directories = (repository.git_dir, repository.common_dir, *_objects_of(repository))
-        for each in directories:
-            path = _resolve(Path(each))
-            if not (is_worktree and path.is_relative_to(common)):
-                self._require(path, each)
+        if self._contains(_resolve(Path(repository.common_dir))):
+            self._require(_resolve(Path(repository.git_dir)), repository.git_dir)
+            _require_own_objects(repository)
+        elif not _is_worktree(repository):
+            self._require(_resolve(Path(repository.common_dir)), repository.common_dir)
 
     def _contains(self, path: Path) -> bool:
         return any(path.is_relative_to(each) for each in self.directories)
@@ -150,14 +148,23 @@ def _is_worktree(repository: Repository) -> bool:
     return is_known and _resolve(Path(link)) == _resolve(Path(repository.top, ".git"))
 
 
-def _objects_of(repository: Repository) -> list[str]:
-    """Return the directory of the objects, and those that it names as alternates."""
-    alternates = Path(repository.objects, "info/alternates")
-    try:
-        lines = alternates.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        lines = []
-    named = [line for line in lines if line and not line.startswith("#")]
-    # A quoted path, which only odd ones need, is taken for one elsewhere.
-    bases = ("/" if each.startswith('"') else repository.objects for each in named)
-    return [repository.objects, *map(os.path.join, bases, named)]
+def _require_own_objects(repository: Repository) -> None:
+    """Check that a repository has all of its objects itself.
+
+    Alternates may name others, and a link may lead to some.
+
+    Raises:
+        RepositoryRefused: it may have objects of another repository.
+    """
+    objects = Path(repository.common_dir, "objects")
+    folders = [str(objects), *(each for each, _, _ in os.walk(objects))]
+    has_links = any(
+        each.is_symlink() for folder in folders for each in (Path(folder), *Path(folder).iterdir())
+    )
+    if has_links or os.path.lexists(objects / "info" / "alternates"):
+        raise RepositoryRefused(
+            f"{one_line(repository.top)} borrows objects of another repository, and a tool does not"
+            " send those",
+            advice="The person can send it with `remote-sandbox push` in a terminal; `git repack -a"
+            " -d` and the removal of objects/info/alternates end the borrowing.",
+        )
