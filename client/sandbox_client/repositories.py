@@ -22,6 +22,7 @@ from .repository.branch import (
     Imported,
     apply_work,
     default_branch,
+    ignored_here,
     read_diff,
     require_free,
     summarize,
@@ -312,12 +313,14 @@ def _finish(
     imported = Imported(result.branch, sent.imported, sent.imported)
     if exported.size:
         imported = import_and_record(store, sent, work, exported, result.branch)
+    summary = summarize(work)
     result = replace(
         result,
         commit=imported.new,
         is_new=not imported.old,
         is_changed=imported.is_changed,
-        summary=summarize(work),
+        summary=summary,
+        overwrites=ignored_here(store.repository, (each.path for each in summary.files)),
         diff=read_diff(work, options.max_diff) if options.max_diff else "",
     )
     if not options.apply:

@@ -66,6 +66,20 @@ def test_variables_of_git_do_not_reach_it() -> None:
     assert real.environ["GIT_TERMINAL_PROMPT"] == "0"
 
 
+def test_the_configuration_of_the_person_may_come_from_the_environment(tmp_path: Path) -> None:
+    environ = {
+        "PATH": PATH,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.excludesFile",
+        "GIT_CONFIG_VALUE_0": "/ignored",
+    }
+    person = Git.of_person(environ).at(str(tmp_path))
+
+    assert person.text("config", "core.excludesFile") == "/ignored"
+    isolated = person.isolated(ProcessLimits())
+    assert isolated.text("config", "core.excludesFile") == "/dev/null"
+
+
 def test_isolated_git_reads_no_settings_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / ".gitconfig").write_text("[user]\n\tname = Person\n")
     person = Git.of_person({"PATH": PATH, "HOME": str(tmp_path)}).at(str(tmp_path))

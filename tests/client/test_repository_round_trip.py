@@ -12,6 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
+from sandbox_client.repository.branch import ignored_here
+from sandbox_client.repository.file_kinds import decide
+from sandbox_client.repository.outgoing import outgoing
+from sandbox_client.repository.snapshot import survey
 
 from tests.client.repository_stub import (
     NAME,
@@ -711,6 +715,25 @@ def test_a_secret_of_the_history_goes_only_by_a_decision(exchange: Exchange) -> 
     exchange.leave_out = (".env",)
     with pytest.raises(RepositoryRefused, match="is in the history"):
         exchange.push()
+
+
+def test_a_file_that_came_after_the_decision_stops_a_push(exchange: Exchange) -> None:
+    decision = decide(survey(exchange.repository).paths, (), ())
+    write(exchange.top, {".env": "TOKEN=1"})
+
+    with (
+        pytest.raises(RepositoryRefused, match=r"changed while it was read: \.env is new"),
+        outgoing(exchange.store, NAME, str(exchange.box), decision),
+    ):
+        raise AssertionError("it was made")
+
+
+def test_ignored_files_that_a_merge_would_overwrite_are_found(exchange: Exchange) -> None:
+    write(exchange.top, {".gitignore": ".env\n*.log\n", ".env": "REAL=1", ":b.log": "x", "c": "y"})
+
+    found = ignored_here(exchange.repository, [".env", "a.log", ":b.log", "c", "missing"])
+
+    assert found == (".env", ":b.log")
 
 
 def test_two_sandboxes_have_the_same_snapshot(exchange: Exchange, tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ SECRET = [
     *(".env", ".ENV", "a/.env.local", ".envrc", "prod.env", "id_rsa", "deploy/ID_ED25519", "x.PEM"),
     *(".aws/credentials", "home/.aws/credentials", "credentials.json", ".npmrc", ".netrc"),
     *("secrets.yml", "terraform.tfvars", "state.tfstate.backup", "vault.kdbx", ".ssh/config"),
+    *("secrets/db.yml", "a/secrets/x", ".env/prod", ".gnupg/secring", "deploy_key"),
+    *(
+        "api_keys.json",
+        "private_key.txt",
+        "gcp-key.json",
+        ".token",
+        "prod.env.bak",
+        ".python_history",
+    ),
     *("service-account-prod.json", "kubeconfig.yaml", ".docker/config.json", "config/master.key"),
 ]
 HARMLESS = [
@@ -86,12 +95,25 @@ RUN = {
     "Dockerfile.dev": "containers and machines",
     ".devcontainer/devcontainer.json": "containers and machines",
     "run.sh": "the person, as a program",
+    # A link in place of a directory, and hidden directories below others.
+    ".vscode": "an editor",
+    "sub/.claude": "a coding agent",
+    "pkg/.claude/settings.json": "a coding agent",
+    "pkg/.cargo/config.toml": "a build or a test run",
+    "sub/.devcontainer/devcontainer.json": "containers and machines",
+    ".bazelrc": "a build or a test run",
+    ".gdbinit": "a debugger or an interactive shell",
 }
 
 
 @pytest.mark.parametrize(("path", "runner"), RUN.items())
 def test_a_file_that_runs_later(path: str, runner: str) -> None:
     assert runs_later(path) == runner
+
+
+@pytest.mark.parametrize("path", ["src/hooks/use_it.ts", "a/gradle/x", "vscode/x", "my.vscode/x"])
+def test_a_file_that_does_not_run_later(path: str) -> None:
+    assert runs_later(path) == ""
 
 
 def test_a_program_runs_later_and_a_text_does_not() -> None:
@@ -248,6 +270,7 @@ def test_an_unknown_reason_is_shown_with_its_detail() -> None:
         answer(f'"exported","tip":"{"1" * 40}","head":"{"1" * 40}","size":-1'),
         answer(f'"exported","tip":"{"1" * 40}","head":"{"1" * 40}","size":1,"sha256":"../x"'),
         '{"remote_sandbox":',
+        answer(f'"exported","tip":{"[" * 2000}{"]" * 2000}'),
     ],
 )
 def test_an_answer_that_is_not_one(output: str) -> None:

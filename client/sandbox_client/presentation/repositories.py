@@ -135,6 +135,7 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         "runs_later": [
             {"path": shown(each.path), "run_by": each.runner} for each in summary.runs_later[:limit]
         ],
+        "overwrites": [shown(each) for each in pull.overwrites[:limit]],
         "applied": pull.is_applied,
     }
     if pull.not_applied:
@@ -166,6 +167,9 @@ def describe_pull(pull: Pull) -> list[str]:
     if pull.other_branches:
         kind = "other branch" if pull.other_branches == 1 else "other branches"
         lines.append(f"{pull.other_branches} {kind} stayed in the sandbox")
+    if pull.overwrites:
+        names = join_paths(pull.overwrites)
+        lines.append(f"a merge would overwrite files of yours that git ignores: {names}")
     if summary.runs_later:
         lines.append("these can run on this machine after a merge; look at them first:")
         lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)

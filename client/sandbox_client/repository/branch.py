@@ -6,6 +6,7 @@ as they are. Only `apply_work` changes the working tree.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,10 +15,12 @@ from sandbox_client.text import pluralize
 
 from .file_kinds import RunsLater, find_runs_later
 from .git import null_id, reason_of
-from .names import decode, shown
+from .names import decode, nul_list, shown
 from .store import move_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .git import Git
     from .local import Repository
     from .quarantine import CheckedWork
@@ -293,9 +296,23 @@ def apply_work(
         if result.code != 0:
             raise RepositoryRefused(
                 f"The work does not fit the files here: {reason_of(result.errors)}",
-                advice="Merge the branch with `git merge`, which shows the conflicts.",
+                advice="Look at the branch with `git diff`. `git merge` shows conflicts, but"
+                " overwrites files that git ignores.",
             )
     return summary
+
+
+def ignored_here(repository: Repository, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of files here that git ignores: a merge would overwrite them."""
+    places = ((each, os.path.join(repository.top, each)) for each in paths)  # noqa: PTH118  # a name may not be UTF-8
+    present = [each for each, place in places if os.path.lexists(place)]
+    if not present:
+        return ()
+    # This command takes no literal pathspecs: `./` keeps a colon from being read as magic.
+    git = repository.git.with_variables(GIT_LITERAL_PATHSPECS="0")
+    names = nul_list(f"./{each}" for each in present)
+    asked = git.ask("check-ignore", "-z", "--stdin", stdin=names)
+    return tuple(decode(each[2:]) for each in asked.output.split(b"\0") if each)
 
 
 def _require_clean(repository: Repository) -> None:

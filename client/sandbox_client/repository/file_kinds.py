@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 # Patterns with a slash are compared with the end of the path, others with the name of the file.
 SECRETS: dict[str, tuple[str, ...]] = {
-    "environment files": (".env*", "*.env", ".flaskenv"),
+    "environment files": (
+        *(".env*", "*.env", ".flaskenv", ".env/*", "*.env.bak", "env.local", ".renviron"),
+        *("local.settings.json", "appsettings.production.json"),
+    ),
     "private keys": (
         *("*.pem", "*.key", "*.p12", "*.pfx", "*.pkcs12", "*.ppk", "*.p8", "*.jks", "*.keystore"),
-        *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".ssh/*"),
+        *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed*", ".ssh/*", "*.pem.bak", ".gnupg/*"),
+        *("deploy_key*", "private_key*", "private-key*"),
     ),
     "credentials": (
         *(".netrc", "_netrc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd"),
@@ -35,14 +39,27 @@ SECRETS: dict[str, tuple[str, ...]] = {
         *("credentials", "credentials.*", "*credentials.json", "client_secret*.json"),
         *("service-account*.json", "service_account*.json", "kubeconfig*", ".kube/config"),
         *(".vault-token", "vault-password*", ".vault_pass*", ".cargo/credentials*", "auth.json"),
-        *("google-services.json", "*.ovpn", "*.mobileprovision", ".terraformrc"),
+        *("api_key*", "apikey*", "key.json", "*-key.json", "*firebase-adminsdk*.json", ".token"),
+        *("token.txt", ".m2/settings.xml", ".databrickscfg", ".dockerconfigjson", "sftp.json"),
+        *(".mylogin.cnf", "google-services.json", "*.ovpn", "*.mobileprovision", ".terraformrc"),
     ),
     "stores of secrets": (
-        *("secret", "secrets", "secret.*", "secrets.*", "*.secret", "*.secrets", "passwords.*"),
+        *(
+            "secrets/*",
+            "secret",
+            "secrets",
+            "secret.*",
+            "secrets.*",
+            "*.secret",
+            "*.secrets",
+            "passwords.*",
+        ),
         *("*.kdbx", "*.kdb", "*.keychain", "*.gpg", "*.age", ".password-store/*"),
         *("*.tfvars", "*.tfvars.json", "*.tfstate", "*.tfstate.*", "master.key"),
     ),
-    "histories and dumps": (".bash_history", ".zsh_history", ".psql_history", "*.pcap"),
+    "histories and dumps": (
+        *(".bash_history", ".zsh_history", ".psql_history", ".python_history", "*.pcap"),
+    ),
 }
 # Templates and public halves, which are made to be shown.
 HARMLESS = (
@@ -56,13 +73,14 @@ class Decision:
     """What the person has decided: `open` waits for a decision and stops the transfer.
 
     `left_out` has every path that stays here, also those that do not look like secrets;
-    `unused` has the patterns that met no path.
+    `unused` has the patterns that met no path, and `paths` every path that was looked at.
     """
 
     open: tuple[str, ...]
     included: tuple[str, ...]
     left_out: tuple[str, ...]
     unused: tuple[str, ...]
+    paths: frozenset[str]
 
 
 def looks_like_secret(path: str) -> bool:
@@ -90,7 +108,8 @@ def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str
     included: list[str] = []
     left_out: list[str] = []
     used: set[str] = set()
-    for path in paths:
+    known = tuple(paths)
+    for path in known:
         out = _matching(path, leave_out)
         into = _matching(path, include)
         used.update(out, into)
@@ -99,7 +118,7 @@ def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str
         elif looks_like_secret(path):
             (included if into else undecided).append(path)
     unused = tuple(each for each in (*include, *leave_out) if each not in used)
-    return Decision(tuple(undecided), tuple(included), tuple(left_out), unused)
+    return Decision(tuple(undecided), tuple(included), tuple(left_out), unused, frozenset(known))
 
 
 def _matching(path: str, patterns: Sequence[str]) -> list[str]:
@@ -124,16 +143,17 @@ def _fits(path: str, pattern: str) -> bool:
 # What runs the files, and their patterns.
 TABLE: dict[str, tuple[str, ...]] = {
     "git, as hooks": (
-        *(".githooks/*", "*/.githooks/*", ".husky/*", "*/.husky/*", "hooks/*", "githooks/*"),
+        *(".githooks/*", ".husky/*", "hooks/*", "githooks/*"),
         *(".pre-commit-config.yaml", "lefthook.y*ml", ".lefthook.y*ml", ".overcommit.yml"),
     ),
     "git, as filters and submodules": (".gitattributes", ".gitmodules", ".lfsconfig"),
     "the shell, on entering the directory": (
         *(".envrc", ".autoenv*", ".env", ".tool-versions", "mise.toml", ".mise*.toml", ".nvmrc"),
+        *(".config/mise/*", ".config/mise.toml", ".mise/*"),
         *("shell.nix", "default.nix", "flake.nix", "devbox.json"),
     ),
     "an editor": (
-        *(".vscode/*", "*/.vscode/*", ".idea/*", "*/.idea/*", "*.code-workspace", ".zed/*"),
+        *(".vscode/*", ".idea/*", "*.code-workspace", ".zed/*", ".nvim/*", ".ycm_extra_conf.py"),
         *(
             ".fleet/*",
             ".nova/*",
@@ -149,6 +169,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "a coding agent": (
         *(".claude/*", ".gemini/*", ".cursor/*", ".codex/*", ".windsurf/*", ".aider*", ".mcp.json"),
         *("claude.md", "gemini.md", "agents.md", ".cursorrules", ".github/copilot*"),
+        *(".roo/*", ".clinerules*", "claude.local.md", "opencode.json*", ".opencode/*"),
     ),
     "continuous integration": (
         *(
@@ -216,7 +237,8 @@ TABLE: dict[str, tuple[str, ...]] = {
         *("package.swift", "build.sbt", "project/*.sbt", "deps.edn", "project.clj", "stack.yaml"),
         *("conftest.py", "noxfile.py", "tox.ini", "setup.py", "setup.cfg", "pyproject.toml"),
         *("sitecustomize.py", "usercustomize.py", "*.pth", "tasks.py", "fabfile.py", "dodo.py"),
-        *("pytest.ini", "manage.py"),
+        *("pytest.ini", "manage.py", ".bazelrc", "workspace", "tiltfile", "gradle.properties"),
+        *("gradle-wrapper.jar", "nuget.config", ".pylintrc", ".rubocop.yml", ".rspec"),
     ),
     "a package manager": (
         *(
@@ -231,6 +253,7 @@ TABLE: dict[str, tuple[str, ...]] = {
             ".yarnrc*",
             ".yarn/*",
             ".pnpmfile.*js",
+            ".pnp.*js",
             "bunfig.toml",
             "deno.json*",
             "lerna.json",
@@ -269,6 +292,9 @@ TABLE: dict[str, tuple[str, ...]] = {
         ),
         *("procfile*", "*.service", "playbook*.y*ml", "ansible.cfg"),
     ),
+    "a debugger or an interactive shell": (
+        *(".gdbinit", ".lldbinit", ".irbrc", ".pryrc", ".pythonrc*", ".pdbrc"),
+    ),
     "the person, as a program": ("*.sh", "*.bash", "*.zsh", "*.fish", "*.ps1", "*.bat", "*.cmd"),
 }
 
@@ -286,11 +312,22 @@ def runs_later(path: str, mode: str = "100644") -> str:
     A file that has no such name runs if its mode makes it a program.
     """
     folded = path.casefold()
-    name = folded.rpartition("/")[2]
     for runner, patterns in TABLE.items():
-        if any(fnmatchcase(folded if "/" in each else name, each) for each in patterns):
+        if any(_may_run(folded, each) for each in patterns):
             return runner
     return "the person, as a program" if mode == "100755" else ""
+
+
+def _may_run(path: str, pattern: str) -> bool:
+    """Compare a path with a pattern of `TABLE`; a hidden directory counts at any depth.
+
+    A link may take the place of a directory.
+    """
+    if "/" not in pattern:
+        return fnmatchcase(path.rpartition("/")[2], pattern)
+    forms = (pattern, pattern.removesuffix("/*"))
+    places = ("", "*/") if pattern.startswith(".") else ("",)
+    return any(fnmatchcase(path, f"{place}{form}") for place in places for form in forms)
 
 
 def find_runs_later(changes: Iterable[tuple[str, str]]) -> list[RunsLater]:

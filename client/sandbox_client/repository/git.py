@@ -32,6 +32,7 @@ MAX_OUTPUT = 256 * 1024 * 1024  # bytes
 _MAX_ERRORS = 16 * 1024  # bytes of standard error that are kept
 _CHUNK = 64 * 1024
 _INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "USER", "LOGNAME", "SYSTEMROOT")
+_CONFIGURATION = "GIT_CONFIG_"  # what names or holds the configuration of the person
 _FIXED = {
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",
@@ -57,6 +58,7 @@ _SETTINGS = (
     "core.untrackedCache=false",
     "core.splitIndex=false",
     "core.pager=cat",
+    "log.showSignature=false",
     "core.quotePath=false",
     "core.safecrlf=false",
     "add.ignoreErrors=false",
@@ -138,7 +140,7 @@ class Git:
 
     @classmethod
     def of_person(cls, environ: Mapping[str, str]) -> Git:
-        """Return git with the configuration of the person, without GIT_… variables.
+        """Return git with the configuration of the person, without other GIT_… variables.
 
         Raises:
             GitFailed: git is missing or too old.
@@ -149,7 +151,11 @@ class Git:
                 "git is not on the PATH",
                 advice="Install git 2.25 or newer, or copy the files with `remote-sandbox cp`.",
             )
-        kept = {name: environ[name] for name in _INHERITED if name in environ}
+        kept = {
+            name: value
+            for name, value in environ.items()
+            if name in _INHERITED or name.startswith(_CONFIGURATION)
+        }
         git = cls(program, {**kept, **_FIXED})
         git.require_version()
         return git
@@ -158,7 +164,7 @@ class Git:
         """Return git that reads no configuration of this machine and has process limits."""
         return replace(
             self,
-            environ={**self.environ, **_ALONE},
+            environ={**_without_configuration(self.environ), **_ALONE},
             settings=(*self.settings, *_NO_REPOSITORY_RULES),
             limits=limits,
         )
@@ -357,3 +363,7 @@ def is_id(text: str) -> bool:
 def null_id(object_format: str) -> str:
     """Return the id that stands for no object."""
     return "0" * (64 if object_format == "sha256" else 40)
+
+
+def _without_configuration(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: each for name, each in environ.items() if not name.startswith(_CONFIGURATION)}

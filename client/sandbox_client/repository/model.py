@@ -71,6 +71,7 @@ class Pull:
     pull made the branch or let it go forward. `summary` compares the work with what was sent, and
     `diff` is the same as text, safe to print. `base` is the commit that was sent, if that had
     uncommitted changes: they are in the branch, too. `other_branches` stay in the sandbox.
+    A merge would overwrite the files of the person's in `overwrites`, which git ignores.
     `not_applied` says why the work was not applied although that was asked for.
     """
 
@@ -86,6 +87,7 @@ class Pull:
     base: str = ""
     left_uncommitted: bool = False
     other_branches: int = 0
+    overwrites: tuple[str, ...] = ()
     is_applied: bool = False
     not_applied: RepositoryRefused | None = None
 

@@ -120,6 +120,7 @@ def outgoing(
     require_absolute(directory)
     repository = store.repository
     found = survey(repository, history=history)
+    _require_same(found, decision)
     _require_possible(found, decision, history=history)
     with store.stage() as stage:
         left_out = set(decision.left_out)
@@ -155,6 +156,19 @@ def require_absolute(directory: str) -> None:
         raise InvalidInput(
             f"'{shown(directory)}' is not an absolute path of the sandbox",
             advice="Name a directory such as /sandbox/project.",
+        )
+
+
+def _require_same(found: Survey, decision: Decision) -> None:
+    """Check that no file has come since the person decided: it could be a secret.
+
+    Raises:
+        RepositoryRefused: one has.
+    """
+    if new := sorted(set(found.paths) - decision.paths):
+        raise RepositoryRefused(
+            f"The working tree changed while it was read: {shown(new[0])} is new",
+            advice="Nothing was sent. Send it again with {push}.",
         )
 
 

@@ -173,7 +173,7 @@ def read_answer(output: str, kind: str) -> Mapping[str, object]:
     lines = [line for line in output.splitlines() if line.startswith('{"remote_sandbox":')]
     try:
         fields: Mapping[str, object] = json.loads(lines[-1])
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         raise _unreadable(last_line(output) or "it printed nothing") from None
     if fields.get("remote_sandbox") == "refused":
         raise refusal(_text(fields, "reason"), _text(fields, "detail"))
