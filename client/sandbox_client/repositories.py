@@ -99,7 +99,7 @@ class Repositories:
         wanted = options or PushOptions()
         async with self._transfer(name, repo, "push", on_activity, on_progress) as transfer:
             store = transfer.store
-            wanted.check(store.repository)
+            await transfer.in_thread(partial(wanted.check, store.repository))
             found, decision = await transfer.in_thread(partial(_surveyed, store, wanted))
             where = transfer.directory(wanted.directory)
             checked = await transfer.check(where, wanted.program)
@@ -134,7 +134,7 @@ class Repositories:
         """
         wanted = options or PullOptions()
         async with self._transfer(name, repo, "pull", on_activity, on_progress) as transfer:
-            wanted.check(transfer.store.repository)
+            await transfer.in_thread(partial(wanted.check, transfer.store.repository))
             newest = transfer.store.require(name, wanted.directory)
             branch = wanted.branch or default_branch(name)
             await transfer.in_thread(partial(require_free, transfer.store.repository, branch))

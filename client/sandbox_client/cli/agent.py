@@ -19,13 +19,12 @@ from sandbox_client.presentation.commands import (
     describe_missing_agent,
     describe_unset_variables,
 )
-from sandbox_client.presentation.errors import next_step
 
 from .command import NO_RESULT, OK, Argument, SandboxName, command
 from .console import Console
 from .prompt_options import RunOptions, variables, without_separator
 from .prompts import GOES_ON, NOTHING_RUN, run_command
-from .repositories import SendOptions, send_repository
+from .repositories import SendOptions, report_failure, send_repository
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,9 +145,7 @@ class _Work:
                 try:
                     started.append(await self._start(name))
                 except SandboxError as error:
-                    step = next_step(error, self.console.format_verb)
-                    failed.append({"name": name, "message": error.message, "next": step})
-                    self.console.say(f"{name}: {error.message}; {step}")
+                    failed.append(report_failure(self.console, name, error))
         except anyio.get_cancelled_exc_class():
             others = ", ".join(names[len(started) + len(failed) :])
             done = ", ".join(str(each["name"]) for each in started) or "no sandbox"

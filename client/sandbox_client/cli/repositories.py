@@ -211,6 +211,13 @@ def _describe_interruption(steps: list[str]) -> str:
     return f"interrupted while {last}: {_INTERRUPTED.get(last, _NOTHING_CHANGED)}"
 
 
+def report_failure(console: Console, name: str, error: SandboxError) -> dict[str, object]:
+    """Print the error of one sandbox of several, and return it as an object."""
+    step = next_step(error, console.format_verb)
+    console.say(f"{name}: {error.message}; {step}")
+    return {"name": name, "message": error.message, "next": step}
+
+
 async def _pull_all(client: Client, console: Console, repo: str) -> int:
     names = await client.repositories.pushed(repo)
     pulled: list[Pull] = []
@@ -219,9 +226,7 @@ async def _pull_all(client: Client, console: Console, repo: str) -> int:
         try:
             pulled.append(await _fetch(client, console, name, repo, PullOptions()))
         except SandboxError as error:
-            step = next_step(error, console.format_verb)
-            failed.append({"name": name, "message": error.message, "next": step})
-            console.say(f"{name}: {error.message}; {step}")
+            failed.append(report_failure(console, name, error))
     _print(console, pulled, failed)
     return FAILED if failed else OK
 
