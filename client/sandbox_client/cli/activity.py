@@ -1,4 +1,4 @@
-"""The commands for what runs in all sandboxes: ps, and pause, also of those that are idle."""
+"""The commands about all sandboxes: ps lists their commands, pause also pauses idle ones."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def ps(client: Client, console: Console, *, limit: Limit = None) -> int:
 
 
 def _add_notes(console: Console, found: Sequence[SandboxCommands], most: int) -> None:
-    """Print what the table leaves out, what is idle, and why commands are not known."""
+    """Print the number of omitted rows, the idle sandboxes, and why commands are unknown."""
     for each in found:
         name = as_word(each.row.sandbox.name)
         if more := format_left_out(len(each.commands) - most, f"output {name}"):

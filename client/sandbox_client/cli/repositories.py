@@ -27,7 +27,7 @@ from .console import Console
 if TYPE_CHECKING:
     from sandbox_client.repository.model import Pull, Push, PushPlan
 
-# After Ctrl-C: what was done, by what was being done.
+# After Ctrl-C: the effect, by the activity that was interrupted.
 _INTERRUPTED = {
     UNPACKING: "the sandbox may have unpacked a part: push again, which completes it",
     IMPORTING: "the work was fetched and checked; pull again to see the branch",
@@ -170,7 +170,7 @@ async def pull(
 async def send_repository(
     client: Client, console: Console, name: str, repo: str, options: PushOptions
 ) -> Push:
-    """Push a repository; say before what goes, and after Ctrl-C what was done."""
+    """Push a repository; print the plan first, and after Ctrl-C the steps that were done."""
     console.name = name
     steps: list[str] = []
 

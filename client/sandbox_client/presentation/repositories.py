@@ -20,7 +20,7 @@ _BAR = 40  # signs for the lines of a file
 
 
 def plan_content(plan: PushPlan) -> dict[str, object]:
-    """Return what a push will send as an object."""
+    """Return the plan of a push as an object."""
     return {
         "name": plan.name,
         "repository": plan.repository,
@@ -54,7 +54,7 @@ def push_content(push: Push) -> dict[str, object]:
 
 
 def describe_plan(plan: PushPlan) -> list[str]:
-    """Return lines about what a push will send, where to, and what stays here."""
+    """Return lines about the files of a push, their destination, and the files that stay here."""
     if not plan.is_needed:
         work = ", and work on it" if plan.has_work else ""
         return [f"{plan.name} has just this already{work}, in {plan.directory}", *_notes(plan)]
@@ -153,7 +153,7 @@ def _file_content(row: FileRow) -> dict[str, object]:
 
 
 def describe_pull(pull: Pull) -> list[str]:
-    """Return lines about the work that a pull found: what came, its commits and its diffstat."""
+    """Return lines about the work that a pull found: the branch, its commits and its diffstat."""
     if not pull.has_work:
         return [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
     summary = pull.summary

@@ -119,7 +119,7 @@ def haves(repository: Repository, sent: Sent, branch: str) -> list[str]:
 
 
 def summarize(work: CheckedWork) -> Summary:
-    """Return what checked work changed of what was sent; all texts are safe to print."""
+    """Compare checked work with the snapshot that was sent; all texts are safe to print."""
     git, base = work.stage.git, work.sent.commit
     words = ("diff", "-z", "--numstat", "--raw", *_DIFF, "--abbrev=64", base, work.tip, "--")
     files = _file_rows(git.run(*words))

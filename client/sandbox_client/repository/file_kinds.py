@@ -300,7 +300,7 @@ TABLE: dict[str, tuple[str, ...]] = {
 
 
 class RunsLater(NamedTuple):
-    """A changed path, and what runs it."""
+    """A changed path, and the program that runs it."""
 
     path: str
     runner: str

@@ -32,7 +32,7 @@ MAX_OUTPUT = 256 * 1024 * 1024  # bytes
 _MAX_ERRORS = 16 * 1024  # bytes of standard error that are kept
 _CHUNK = 64 * 1024
 _INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "USER", "LOGNAME", "SYSTEMROOT")
-_CONFIGURATION = "GIT_CONFIG_"  # what names or holds the configuration of the person
+_CONFIGURATION = "GIT_CONFIG_"  # variables that name or hold the configuration of the person
 _FIXED = {
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",

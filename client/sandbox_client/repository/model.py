@@ -114,7 +114,7 @@ class PullOptions:
 
 @dataclass(frozen=True)
 class PushOptions:
-    """What goes, and where to.
+    """The files that a push sends, and their destination.
 
     `include` and `leave_out` decide about names that look like secrets. `program` has to be in the
     sandbox, such as that of an agent. `check` may refuse the repository.

@@ -1,4 +1,4 @@
-"""Put together what goes to a sandbox: a snapshot, its amount, and the bundle of what is new."""
+"""Put together a push: a snapshot, its amount, and the bundle of new objects."""
 
 from __future__ import annotations
 
