@@ -106,7 +106,7 @@ class SandboxStub:
         return usual
 
     def _file(self, operation: str, body: dict[str, object]) -> httpx.Response:
-        path = str(body.get("file", body.get("path")))
+        path = posixpath.normpath(str(body.get("file", body.get("path"))))
         if operation == "write":
             data = base64.b64decode(str(body["content"]))
             before = self.files.get(path, b"") if body["append"] else b""

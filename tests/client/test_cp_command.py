@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.cli.copy import Transfer, format_rate, parse_transfer
@@ -171,10 +173,80 @@ def test_a_rejected_file_and_later_files_are_counted_as_not_copied(
     terminal.run("cp", "a", "b", "c", "box:new", handler=sandbox)
 
     assert terminal.code == 1
-    copied, summary, error, *_ = terminal.err.splitlines()
+    copied, summary, completing, error, *_ = terminal.err.splitlines()
     assert copied == "copied a (1 byte)"
     assert summary == "1 file copied, 2 files not copied, from b on; no file is incomplete"
+    assert completing == "to complete the copy: `remote-sandbox cp a b c box:new`"
     assert "disk full" in error
+
+
+def advised(terminal: Terminal) -> list[str]:
+    """Return the words of the command line that the screen advises to complete a copy."""
+    found = re.search(r"^to complete the copy: `remote-sandbox (.*)`$", terminal.err, re.MULTILINE)
+    assert found is not None, terminal.err
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("tree", "box:new"), ("-tree/", "box:"), ("tree/.", "box:a b"), ("tree", "box:new/")],
+)
+def test_the_advised_line_completes_a_broken_upload(
+    here: Path, terminal: Terminal, source: str, target: str
+) -> None:
+    folder = here / source.rstrip("/.")
+    folder.mkdir()
+    files = {"a": b"1", "b": b"2", "large": bytes(100_000)}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    whole, sandbox = SandboxStub(), SandboxStub()
+    terminal.run("cp", "--", source, target, handler=whole)
+    assert terminal.code == 0
+    full = file_error("no_space_left", "large", "disk full")
+    sandbox.replies = {"write": [None, None, full]}
+
+    terminal.run("cp", "--", source, target, handler=sandbox)
+    assert terminal.code == 1
+    assert 0 < len(sandbox.files) < 3
+    terminal.run(*advised(terminal), handler=sandbox)
+
+    assert terminal.code == 0
+    assert sandbox.files == whole.files
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("box:tree", "new"), ("box:tree/", "."), ("box:tree/.", "new"), ("box:", "new")],
+)
+def test_the_advised_line_completes_a_broken_download(
+    here: Path, terminal: Terminal, source: str, target: str
+) -> None:
+    def sandbox() -> SandboxStub:
+        files = {"a": b"1", "b": b"2", "large": bytes(100_000)}
+        content = {f"/sandbox/tree/{name}": data for name, data in files.items()}
+        return SandboxStub(content, {"/", "/sandbox", "/sandbox/tree", "/home/gem"})
+
+    (here / "whole").mkdir()
+    (here / "broken").mkdir()
+    terminal.run("cp", source, f"whole/{target}", handler=sandbox())
+    assert terminal.code == 0
+    broken = sandbox()
+    broken.replies = {"pack": [httpx.Response(400, json={"error": "x", "message": "no"})]}
+
+    terminal.run("cp", source, f"broken/{target}", handler=broken)
+    assert terminal.code == 1
+    assert contents(here / "broken") != contents(here / "whole")
+    terminal.run(*advised(terminal), handler=broken)
+
+    assert terminal.code == 0
+    assert contents(here / "broken") == contents(here / "whole")
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return the content of each file below a directory."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
 
 
 def test_a_missing_source_prints_no_summary(here: Path, terminal: Terminal) -> None:

@@ -110,7 +110,7 @@ async def test_a_proxy_that_does_not_come_back_ends_the_copy_with_the_way_back(
     assert OUTAGE_LIMIT <= proxy.clock.now - 1_000 < 2 * OUTAGE_LIMIT
     error = caught.value
     assert "it had answered this copy before" in error.cause
-    assert "are complete; any other is as it was, or complete" in error.advice
+    assert "No file is incomplete: each is as it was, or complete" in error.advice
     assert "{check}" in error.advice
     assert "repeat the copy" in error.advice
     assert "Temporary files may remain: /sandbox/new/.*.part-*" in error.advice
@@ -134,7 +134,8 @@ async def test_a_tool_has_no_copy_to_speak_of_after_an_answer() -> None:
 
     await outage.survive(_answer)
 
-    assert not outage.has_answered
+    assert outage.has_answered
+    assert not outage.is_copy_under_way
 
 
 async def test_a_copy_whose_sandbox_is_deleted_says_so() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -87,7 +89,7 @@ async def cp(
         with progress.bar():
             await _run_in_child_task(work)
     except (SandboxError, anyio.get_cancelled_exc_class()):
-        _print_incomplete(progress, console)
+        _print_incomplete(progress, console, source, target)
         raise
     _print_result(progress, console, transfer, target)
     return FAILED if progress.skipped else OK
@@ -155,6 +157,7 @@ class CopyProgress(CopyListener):
         self.pending: list[FileEntry] = []
         self.directories = 0
         self.names_in_target: list[str] = []  # of the sources that are copied into the target
+        self.is_new_directory = False  # the target is the copy of a directory, not around it
         self.skipped: list[Skipped] = []
         self.not_executable: list[FileEntry] = []
         self._console = console
@@ -195,6 +198,7 @@ class CopyProgress(CopyListener):
     def begin(self, tree: Tree, *, into: bool) -> None:
         """Add the files of `tree` to the pending ones."""
         self.names_in_target += [tree.name] if into else []
+        self.is_new_directory = not into and not tree.is_file and bool(tree.name)
         self.pending += tree.files
         self.directories += len(tree.directories) + (not tree.is_file)
         for each in tree.skipped:
@@ -258,14 +262,35 @@ async def _run_in_child_task(work: Callable[[], Awaitable[None]]) -> None:
         raise failure
 
 
-def _print_incomplete(progress: CopyProgress, console: Console) -> None:
-    """Print how many files were copied before the copy ended early."""
+def _print_incomplete(
+    progress: CopyProgress, console: Console, sources: Sequence[str], target: str
+) -> None:
+    """Print how many files were copied before the copy ended early, and how to complete it."""
     if not progress.copied and not progress.pending:
         return
     done = f"{pluralize(len(progress.copied), 'file')} copied"
     left = f"{pluralize(len(progress.pending), 'file')} not copied"
     first = f", from {printable(progress.pending[0].path)} on" if progress.pending else ""
     console.say(f"{done}, {left}{first}; no file is incomplete")
+    if not any(Path(each).is_fifo() for each in sources):  # it was read
+        line = _completing_line(sources, target, is_new_directory=progress.is_new_directory)
+        console.say(f"to complete the copy: `{line}`")
+
+
+def _completing_line(sources: Sequence[str], target: str, *, is_new_directory: bool) -> str:
+    """Return the command line that copies what is missing, and again what is not.
+
+    The target may be there by now, and a directory would be copied into it: its content is named.
+    """
+    words = [_content_of(sources[0])] if is_new_directory else sources
+    options = ["--"] if any(each.startswith("-") for each in [*words, target]) else []
+    return shlex.join(["remote-sandbox", "cp", *options, *words, target])
+
+
+def _content_of(directory: str) -> str:
+    """Return the source that is the content of a directory."""
+    path = directory.rstrip("/")
+    return f"{path}." if path.endswith(":") else f"{path}/."
 
 
 def _print_result(

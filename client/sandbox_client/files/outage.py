@@ -29,12 +29,20 @@ FIRST_PAUSE = 0.5  # seconds
 class Outage:
     """Repeat what failed for up to `limit` seconds, once the proxy has answered.
 
-    Before its first answer, nothing is repeated: its address may be wrong.
+    Before its first answer, nothing is repeated: its address may be wrong. Without a limit, as for
+    a single operation, nothing is repeated either. `on_silence` is called before each pause, with
+    the seconds for which the attempts go on.
     """
 
     timing: Timing = field(default_factory=Timing)
     limit: float = 0.0
+    on_silence: Callable[[float], None] = lambda _seconds: None
     has_answered: bool = field(default=False, init=False)
+
+    @property
+    def is_copy_under_way(self) -> bool:
+        """Whether a copy, which has a limit, has had an answer."""
+        return self.limit > 0 and self.has_answered
 
     async def survive(
         self, attempt: Callable[[], Awaitable[T]], *, is_idempotent: bool = True
@@ -55,33 +63,39 @@ class Outage:
                 may_repeat = is_idempotent if is_unknown else is_outage(error)
                 if not may_repeat or not self.lasts(start, pause):
                     raise
+                self.report(start)
                 await self.timing.sleep(pause)
             else:
-                self.has_answered = self.limit > 0  # else there is no copy to speak of
+                self.has_answered = True
                 return result
         raise AssertionError  # pragma: no cover  # the loop has no other end
 
     def lasts(self, start: float, pause: float) -> bool:
         """Return whether there is time for another attempt after `pause` seconds."""
-        return self.has_answered and self.timing.clock() + pause - start <= self.limit
+        return self.is_copy_under_way and self.timing.clock() + pause - start <= self.limit
+
+    def report(self, start: float) -> None:
+        """Report an outage that began at `start`, if it is survived."""
+        if self.lasts(start, 0.0):
+            self.on_silence(start + self.limit - self.timing.clock())
 
     def explain(self, error: SandboxError, name: str) -> SandboxError:
         """Return the error of a copy that an outage or the deletion of sandbox `name` ended.
 
         Other errors stay as they are.
         """
-        if self.has_answered and isinstance(error, SandboxNotFound):
+        if self.is_copy_under_way and isinstance(error, SandboxNotFound):
             return SandboxDeleted.during(name, "the copy ran")
-        if not self.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
+        if not self.is_copy_under_way or not isinstance(error, ProxyUnreachable | ProxyFailed):
             return error
         leftover = error.advice.partition(LEFTOVER)
         return error.but(
             cause="the network, or a proxy that was stopped: it had answered this copy before.",
             advice=(
-                "The files that are named as copied are complete; any other is as it was, or"
-                " complete. Wait until the proxy answers ({check}), then repeat the copy: it"
-                " replaces what is there. If this copy has made the target directory, name its"
-                f" parent as the target now. {leftover[1]}{leftover[2]}"
+                "No file is incomplete: each is as it was, or complete. Wait until the proxy"
+                " answers ({check}), then repeat the copy: it replaces what is there. If the copy"
+                " has made the target directory, add /. to the source: its content completes it."
+                f" {leftover[1]}{leftover[2]}"
             ).rstrip(),
         )
 

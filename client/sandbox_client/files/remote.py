@@ -265,7 +265,9 @@ class Files:
         try:
             return await (self.outage.survive(send) if request.repeatable else send())
         except SandboxError as error:
-            not_done = "the copy ended early" if self.outage.has_answered else "nothing was done"
+            not_done = (
+                "the copy ended early" if self.outage.is_copy_under_way else "nothing was done"
+            )
             raise await self.sandboxes.explain_failure(
                 request.sandbox, error, not_done=not_done
             ) from None
