@@ -9,12 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
+
+T = TypeVar("T")
 
 FIRST_DELAY = 0.25  # seconds
 LONGEST_DELAY = 2.0
@@ -63,6 +65,40 @@ async def _repeat(report: Callable[[], Awaitable[None]]) -> None:
         # Real time, even if the waits use another clock: a response takes real time, too.
         await anyio.sleep(REPORT_INTERVAL)
         await report()
+
+
+async def finish(
+    work: Callable[[], Awaitable[T]], grace: float, on_cut_off: Callable[[], None] = lambda: None
+) -> T:
+    """Return the result of `work`, which may go on for `grace` seconds after a cancellation.
+
+    `on_cut_off` is called if it did not end in that time, which is real time.
+    """
+    result: list[T] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope(shield=True) as scope:
+            tasks.start_soon(_limit, scope, grace)
+            try:
+                result.append(await work())
+            except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
+                failure = error
+        if scope.cancelled_caught:
+            on_cut_off()
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if not result:
+        await anyio.sleep_forever()  # the cancellation comes here
+    return result[0]
+
+
+async def _limit(scope: anyio.CancelScope, grace: float) -> None:
+    """Wait for a cancellation; then give `scope` a deadline."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        scope.deadline = anyio.current_time() + grace
 
 
 def backoff(

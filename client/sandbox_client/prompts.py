@@ -54,6 +54,7 @@ LINGER = 2.0  # seconds to wait for more output after the first new output
 INTERNAL_DEADLINE = 600.0  # seconds: enough to hash the files of a usual copy
 INTERNAL_OUTAGE = 30.0  # seconds without an answer
 CLOSE_DEADLINE = 5.0  # seconds
+CANCEL_DEADLINE = 0.3  # seconds to close the session of an internal command that is cancelled
 MAX_SESSIONS_READ = 20  # sessions of a list for which the last command is read
 SESSIONS_AT_ONCE = 4
 _NOT_RUN = "the command was not run"
@@ -149,6 +150,7 @@ class Prompts:
             give_up_after=INTERNAL_OUTAGE,
         )
         remote: RemoteCommand | None = None
+        close_deadline = CLOSE_DEADLINE
         try:
             async with periodic_progress(follower.report):
                 remote = await self._sessions.open(name, None, follower, new_id=session)
@@ -157,9 +159,12 @@ class Prompts:
                 return await self._follow(remote, follower, _has_ended)
         except SandboxError as error:
             raise error.but(session="") from error.__cause__  # no session that the user knows
+        except anyio.get_cancelled_exc_class():
+            close_deadline = CANCEL_DEADLINE
+            raise
         finally:
             if remote is not None:
-                await _close(remote)  # this also ends a command that is still running
+                await _close(remote, close_deadline)  # this also ends a command that still runs
 
     async def output(
         self,
@@ -309,8 +314,11 @@ class Prompts:
     async def _start(
         self, remote: RemoteCommand, task: Task, deadline: float = FIRST_LOOK_DEADLINE
     ) -> None:
-        """Start a command; a cancellation is delayed until it is known whether it was started."""
-        with anyio.CancelScope(shield=True):
+        """Start a command; a cancellation is delayed until it is known whether it was started.
+
+        An internal command ends with its session, so that its cancellation is not delayed.
+        """
+        with anyio.CancelScope(shield=not task.is_internal):
             try:
                 await remote.start(task, deadline)
             except NOTHING_DONE:
@@ -377,9 +385,9 @@ def _check_positions(after: int, stderr_after: int) -> None:
         raise InvalidInput(f"stderr_after has value {stderr_after}", advice=advice)
 
 
-async def _close(remote: RemoteCommand) -> None:
+async def _close(remote: RemoteCommand, deadline: float = CLOSE_DEADLINE) -> None:
     """End a session and its processes; errors are ignored."""
-    with anyio.move_on_after(CLOSE_DEADLINE, shield=True), contextlib.suppress(SandboxError):
+    with anyio.move_on_after(deadline, shield=True), contextlib.suppress(SandboxError):
         await remote.close()
 
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from sandbox_client import InvalidInput
-from sandbox_client.cli.copy import Transfer, format_rate, parse_transfer
+from sandbox_client.cli.console import Console
+from sandbox_client.cli.copy import CopyProgress, Transfer, format_rate, parse_transfer
+from sandbox_client.files.model import FileEntry
 
 from tests.client.file_stub import SandboxStub, file_error, script_output
+from tests.client.stubs import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -286,6 +289,33 @@ def test_an_interactive_terminal_shows_a_bar(
     assert "copied" not in shown
     assert f"…{name[-29:]}" in shown
     assert "/1 file " in shown
+
+
+def test_an_outage_is_counted_down_until_something_is_copied(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = FakeClock()
+    progress = CopyProgress(Console(as_json=False, name="box"), clock)
+    entry = FileEntry("f", 1)
+
+    progress.unanswered(30.0)
+    clock.now += 4
+    progress.unanswered(26.0)
+    clock.now += 1
+
+    assert progress.activity("f") == "no answer, trying 25 s more"
+    assert capsys.readouterr().err == "the proxy does not answer: trying for 30 s more\n"
+    progress.transferred(entry, 1)
+    assert progress.activity("f") == "f"
+
+
+def test_temporary_files_that_may_remain_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = CopyProgress(Console(as_json=False, name="box"))
+
+    progress.left_behind("/sandbox/.*.part-*")
+
+    line = "Temporary files may remain: box:/sandbox/.*.part-*\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError, SandboxNotFound
@@ -18,6 +19,7 @@ from tests.client.statuses import ALPHA_PAUSED
 from tests.client.stubs import FakeClock, client_over, html_page, timing_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 
@@ -116,6 +118,94 @@ async def test_a_proxy_that_does_not_come_back_ends_the_copy_with_the_way_back(
     assert "Temporary files may remain: /sandbox/new/.*.part-*" in error.advice
     assert "proxyUrl" not in error.advice
     assert "{list}" not in error.advice
+
+
+class Recorder(CopyListener):
+    """Records outages, and temporary files that may remain."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.leftovers: list[str] = []
+
+    def unanswered(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+    def left_behind(self, pattern: str) -> None:
+        self.leftovers.append(pattern)
+
+
+@pytest.mark.parametrize("stops_at", [6, 8])
+async def test_an_outage_is_reported_until_the_proxy_answers(tmp_path: Path, stops_at: int) -> None:
+    make_tree(tmp_path / "tree")
+    proxy, recorder = RestartingProxy(SandboxStub(), stops_at), Recorder()
+
+    async with client_over(proxy, proxy.clock) as client:
+        await Copy(client.files, "box", recorder).upload([str(tmp_path / "tree")], "new")
+
+    *silent, last = recorder.seconds
+    assert silent == sorted(silent, reverse=True)
+    assert OUTAGE_LIMIT >= silent[0] > silent[-1] >= OUTAGE_LIMIT - 20
+    assert last == 0
+
+
+class SilentProxy:
+    """A proxy that accepts requests and answers none from the first one of `route` on."""
+
+    def __init__(self, sandbox: SandboxStub, route: str, count: int) -> None:
+        self.sandbox, self._route, self._count = sandbox, route, count
+        self.is_silent = anyio.Event()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(self._route):
+            self._count -= 1
+        if self._count > 0:
+            return self.sandbox(request)
+        self.is_silent.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def cancel_when_silent(
+    proxy: SilentProxy, work: Callable[[Copy], Coroutine[Any, Any, None]]
+) -> Recorder:
+    """Cancel a copy when the proxy falls silent; it must end soon, without its answers."""
+    recorder, start = Recorder(), 0.0
+    async with client_over(proxy) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(work, Copy(client.files, "box", recorder))
+        await proxy.is_silent.wait()
+        start = anyio.current_time()
+        tasks.cancel_scope.cancel()
+    assert anyio.current_time() - start < 3
+    return recorder
+
+
+@pytest.mark.parametrize(("route", "count"), [("write", 1), ("write", 4), ("exec", 1), ("exec", 3)])
+async def test_a_cancelled_upload_does_not_wait_for_the_proxy(
+    tmp_path: Path, route: str, count: int
+) -> None:
+    make_tree(tmp_path / "tree")
+    proxy = SilentProxy(SandboxStub(), route, count)
+
+    recorder = await cancel_when_silent(
+        proxy, lambda copy: copy.upload([str(tmp_path / "tree")], "new")
+    )
+
+    assert "/sandbox/new/.*.part-*" in recorder.leftovers
+
+
+@pytest.mark.parametrize(("route", "count"), [("exec", 1), ("exec", 2), ("read", 2)])
+async def test_a_cancelled_download_does_not_wait_for_the_proxy(
+    tmp_path: Path, route: str, count: int
+) -> None:
+    content = {f"/sandbox/tree/{name}": b"x" for name in "ab"}
+    sandbox = SandboxStub(content, {"/", "/sandbox", "/sandbox/tree", "/home/gem"})
+
+    recorder = await cancel_when_silent(
+        SilentProxy(sandbox, route, count),
+        lambda copy: copy.download(["tree"], str(tmp_path / "new")),
+    )
+
+    assert recorder.leftovers == ["~/.remote-sandbox-*"]
 
 
 async def test_a_proxy_that_never_answered_ends_the_copy_at_once(tmp_path: Path) -> None:

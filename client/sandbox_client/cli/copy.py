@@ -14,11 +14,14 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
@@ -26,6 +29,7 @@ from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.listener import CopyListener
 from sandbox_client.files.model import Skipped, printable
+from sandbox_client.files.outage import LEFTOVER
 from sandbox_client.text import format_size, pluralize
 
 from .command import FAILED, OK, Argument, command
@@ -33,6 +37,8 @@ from .console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
+
+    from rich.progress import Task
 
     from sandbox_client.files.model import FileEntry, Tree
 
@@ -163,6 +169,7 @@ class CopyProgress(CopyListener):
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
+        self._gives_up_at: float | None = None  # while the proxy does not answer
 
     @property
     def seconds(self) -> float:
@@ -181,7 +188,7 @@ class CopyProgress(CopyListener):
             yield
             return
         columns = (
-            TextColumn("{task.description}", markup=False),
+            _ActivityColumn(self),
             BarColumn(),
             TextColumn("{task.fields[count]}", markup=False),
             DownloadColumn(binary_units=False),
@@ -209,6 +216,7 @@ class CopyProgress(CopyListener):
 
     def transferred(self, entry: FileEntry, size: int) -> None:
         """Advance the bar by `size` bytes of a file."""
+        self._gives_up_at = None
         if self._bar is not None:
             self._bar.update(self._task, advance=size, description=_shorten(entry.path))
 
@@ -225,6 +233,22 @@ class CopyProgress(CopyListener):
         """Count a file that can no longer be executed."""
         self.not_executable.append(entry)
 
+    def unanswered(self, seconds: float) -> None:
+        """Show an outage and the seconds that are left: in the bar, or once in a line."""
+        if seconds and self._gives_up_at is None and self._bar is None:
+            self._console.say(f"the proxy does not answer: trying for {seconds:.0f} s more")
+        self._gives_up_at = self._clock() + seconds if seconds else None
+
+    def left_behind(self, pattern: str) -> None:
+        """Print which temporary files may remain."""
+        self._console.say(f"{LEFTOVER}{self._console.name}:{printable(pattern)}")
+
+    def activity(self, description: str) -> str:
+        """Return what the bar shows of the copy now: an outage, or `description`."""
+        if self._gives_up_at is None:
+            return description
+        return f"no answer, trying {max(self._gives_up_at - self._clock(), 0):.0f} s more"
+
     def left_out(self, entry: FileEntry, reason: str) -> None:
         """Count a file as skipped."""
         self.pending.remove(entry)
@@ -238,6 +262,17 @@ class CopyProgress(CopyListener):
     def _skip(self, skipped: Skipped) -> None:
         self.skipped.append(skipped)
         self._console.say(f"skipped {printable(skipped.path)}: {skipped.reason}")
+
+
+class _ActivityColumn(ProgressColumn):
+    """The file that is copied, or an outage with its seconds, which go on counting."""
+
+    def __init__(self, progress: CopyProgress) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._progress = progress
+
+    def render(self, task: Task) -> Text:
+        return Text(self._progress.activity(task.description))
 
 
 def _shorten(path: str) -> str:

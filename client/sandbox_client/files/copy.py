@@ -75,9 +75,11 @@ class Copy:
         Raises:
             SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
-        async with self._lasting() as remote, contextlib.AsyncExitStack() as scratches:
-            download = Download(remote, self.name, self.listener)
-            found = [await download.scan(scratches, files.absolute(each)) for each in sources]
+        async with (
+            self._lasting() as remote,
+            Download(remote, self.name, self.listener) as download,
+        ):
+            found = [await download.scan(files.absolute(each)) for each in sources]
             if target.endswith("/"):
                 local.make_directory(Path(target))
             is_into = into or len(found) > 1 or local.is_directory(target)
@@ -93,8 +95,8 @@ class Copy:
     @contextlib.asynccontextmanager
     async def _lasting(self) -> AsyncGenerator[Files]:
         """Yield `files` with an outage limit; explain an error that ends the copy."""
-        outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
+        outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT, self.listener.unanswered)
         try:
-            yield replace(self.files, outage=outage)
+            yield replace(self.files, outage=outage, on_leftover=self.listener.left_behind)
         except SandboxError as error:
             raise outage.explain(error, self.name) from None

@@ -26,12 +26,13 @@ from . import archive, local, shell_scripts
 from .listener import reason_of
 from .local import AtomicWriter
 from .model import LINK_TO_DIRECTORY, base_name, printable
-from .remote import new_token, no_hash_tool
+from .remote import CANCEL_DEADLINE, CLEANUP_DEADLINE, new_token, no_hash_tool
 from .shell_scripts import FileResult, Slice
 from .upload import MAX_ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self
 
     from .listener import CopyListener
     from .model import Destination, FileEntry, Tree
@@ -52,23 +53,39 @@ class Download:
     name: str
     listener: CopyListener
     has_tar: bool = field(default=True, init=False)
+    _scratches: list[str] = field(default_factory=list[str], init=False)
 
-    async def scan(self, scratches: contextlib.AsyncExitStack, path: str) -> tuple[Tree, str]:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _type: object, error: BaseException | None, _traceback: object
+    ) -> None:
+        """Remove the scratch directories, also in a cancelled task."""
+        if not self._scratches:
+            return
+        is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        deadline = CANCEL_DEADLINE if is_cancelled else CLEANUP_DEADLINE
+        with anyio.move_on_after(deadline, shield=True), contextlib.suppress(SandboxError):
+            script = shell_scripts.remove_scratch(*self._scratches)
+            await self.files.one_shot.run(self.name, files.HOME, script)
+            return
+        self.listener.left_behind("~/.remote-sandbox-*")
+
+    async def scan(self, path: str) -> tuple[Tree, str]:
         """List a path of the sandbox; return its tree and its scratch directory."""
         base, root = await self._split(path)
-        tree, scratch = await self._scan(scratches, path, base, root)
+        tree, scratch = await self._scan(path, base, root)
         if root != "." and _is_directory(tree, root):  # one that the file API may not list
-            tree, scratch = await self._scan(scratches, path, path, ".")
+            tree, scratch = await self._scan(path, path, ".")
         if tree.is_file and [each.path for each in tree.files] != [root]:
             raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
         return tree, scratch
 
-    async def _scan(
-        self, scratches: contextlib.AsyncExitStack, path: str, base: str, root: str
-    ) -> tuple[Tree, str]:
+    async def _scan(self, path: str, base: str, root: str) -> tuple[Tree, str]:
         async def list_to_new_directory() -> tuple[str, str]:
             scratch = f".remote-sandbox-{new_token()}"
-            await scratches.enter_async_context(self._scratch_directory(base, scratch))
+            self._scratches.append(scratch)
             script = shell_scripts.scan(scratch, root)
             return scratch, await self.files.one_shot.run(self.name, base, script)
 
@@ -102,16 +119,6 @@ class Download:
         except FileRefused:  # not a directory: runtimes give it different error types
             return posixpath.split(path)
         return path, "."
-
-    @contextlib.asynccontextmanager
-    async def _scratch_directory(self, base: str, scratch: str) -> AsyncGenerator[None]:
-        """Remove the scratch directory after the body, also in a cancelled task."""
-        try:
-            yield
-        finally:
-            with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
-                script = shell_scripts.remove_scratch(scratch)
-                await self.files.one_shot.run(self.name, base, script)
 
     async def _download_archive(
         self, tree: Tree, to: Destination, scratch: str, batch: Sequence[FileEntry]

@@ -35,6 +35,12 @@ class CopyListener:
         if not mode_kept:
             self.lost_mode(entry)
 
+    def unanswered(self, seconds: float) -> None:
+        """Receive an outage: the seconds for which the copy goes on trying, 0 when it is over."""
+
+    def left_behind(self, pattern: str) -> None:
+        """Receive a path of the sandbox, or a pattern, of temporary files that may remain."""
+
     def left_out(self, entry: FileEntry, reason: str) -> None:
         """Receive a file of a directory that could not be copied, and the reason."""
 

@@ -31,7 +31,7 @@ class Outage:
 
     Before its first answer, nothing is repeated: its address may be wrong. Without a limit, as for
     a single operation, nothing is repeated either. `on_silence` is called before each pause, with
-    the seconds for which the attempts go on.
+    the seconds for which the attempts go on, and with 0 when the proxy answers again.
     """
 
     timing: Timing = field(default_factory=Timing)
@@ -54,7 +54,7 @@ class Outage:
         Raises:
             SandboxError: an attempt failed for another reason, or the outage lasts.
         """
-        start = self.timing.clock()
+        start, is_silent = self.timing.clock(), False
         for pause in backoff(FIRST_PAUSE):
             try:
                 result = await attempt()
@@ -63,10 +63,13 @@ class Outage:
                 may_repeat = is_idempotent if is_unknown else is_outage(error)
                 if not may_repeat or not self.lasts(start, pause):
                     raise
+                is_silent = True
                 self.report(start)
                 await self.timing.sleep(pause)
             else:
                 self.has_answered = True
+                if is_silent:
+                    self.on_silence(0.0)
                 return result
         raise AssertionError  # pragma: no cover  # the loop has no other end
 

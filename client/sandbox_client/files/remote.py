@@ -33,13 +33,14 @@ from sandbox_client.errors import (
 )
 from sandbox_client.execution.remote_command import FIRST_LOOK_DEADLINE
 from sandbox_client.http import MAX_RETRY_AFTER
+from sandbox_client.polling import finish
 from sandbox_client.prompts import INTERNAL_DEADLINE
 from sandbox_client.text import last_line, pluralize
 from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
 from .model import printable, temp_path
-from .outage import LEFTOVER, Outage
+from .outage import LEFTOVER, Outage, is_outage
 from .shell_scripts import FileResult, PendingUpload
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 MAX_LINES = MAX_OUTPUT + 1  # a line has at least one character: a reply never shows more lines
 ATTEMPTS = 4  # for each piece of an upload
 CLEANUP_DEADLINE = 10.0  # seconds: the error is not delayed for longer
+# After a cancellation, such as Ctrl-C: seconds to finish a request, and to remove temporary files.
+FINISH_DEADLINE, CANCEL_DEADLINE = 0.5, 1.2
 PIECE_DEADLINE = 30.0  # seconds after which no other attempt begins
 PAUSE = 1.0  # seconds after a failed attempt: the piece may arrive after a lost response
 
@@ -110,12 +113,14 @@ class OneShotCommands:
 class Files:
     """The files of `sandboxes`; `one_shot` runs the scripts for operations without a file API.
 
-    `outage` says how long an operation is repeated while the proxy does not answer.
+    `outage` says how long an operation is repeated while the proxy does not answer. `on_leftover`
+    is called with a pattern of the temporary files that may remain after a cancellation.
     """
 
     sandboxes: Sandboxes
     one_shot: OneShotCommands
     outage: Outage = field(default_factory=Outage)
+    on_leftover: Callable[[str], None] = lambda _pattern: None
 
     async def read(self, name: str, path: str, *, first: int = 1, last: int | None = None) -> str:
         """Return lines `first` to `last` of a text file, at most `MAX_LINES` of them.
@@ -192,8 +197,11 @@ class Files:
         sha256, size = hashlib.sha256(), start
         for piece in pieces:
             # Finish a piece that was sent: it would arrive after the cleanup.
-            with anyio.CancelScope(shield=True):
-                await self._send_piece(name, path, piece, size)
+            await finish(
+                partial(self._send_piece, name, path, piece, size),
+                FINISH_DEADLINE,
+                partial(self.on_leftover, path),
+            )
             sha256.update(piece)
             size += len(piece)
             await anyio.lowlevel.checkpoint()
@@ -217,26 +225,37 @@ class Files:
             FileChanged: an upload differs from the data that was sent.
             FileRefused: a file cannot be written.
         """
+        work = partial(self._commit, name, base, uploads, on_committed, script)
+        # Finish it, so that `on_committed` is called for every rename.
+        return await finish(work, FINISH_DEADLINE)
+
+    async def _commit(
+        self,
+        name: str,
+        base: str,
+        uploads: Sequence[PendingUpload],
+        on_committed: Callable[[int, bool], None],
+        script: str,
+    ) -> bool:
         failure: SandboxError | None = None
-        with anyio.CancelScope(shield=True):  # so that `on_committed` is called for every rename
-            is_idempotent = not script and all(each.mode != "append" for each in uploads)
-            script = script or shell_scripts.commit(uploads)
-            try:
-                output = await self.run(name, base, script, is_idempotent=is_idempotent)
-            except NOTHING_DONE:
-                raise
-            except SandboxError as error:
-                raise _may_be_written(name, base, uploads, error) from None
-            results = shell_scripts.read_results(output)
-            if results.get(0, FileResult()).status == "unable":
-                return False
-            for number, upload in enumerate(uploads):
-                result = results.get(number, FileResult())
-                if result.status == "done":
-                    on_committed(number, result.detail != "mode")
-                else:
-                    path = posixpath.join(base, upload.path)
-                    failure = failure or _commit_error(path, name, result)
+        is_idempotent = not script and all(each.mode != "append" for each in uploads)
+        script = script or shell_scripts.commit(uploads)
+        try:
+            output = await self.run(name, base, script, is_idempotent=is_idempotent)
+        except NOTHING_DONE:
+            raise
+        except SandboxError as error:
+            raise _may_be_written(name, base, uploads, error) from None
+        results = shell_scripts.read_results(output)
+        if results.get(0, FileResult()).status == "unable":
+            return False
+        for number, upload in enumerate(uploads):
+            result = results.get(number, FileResult())
+            if result.status == "done":
+                on_committed(number, result.detail != "mode")
+            else:
+                path = posixpath.join(base, upload.path)
+                failure = failure or _commit_error(path, name, result)
         if failure is not None:
             raise failure
         return True
@@ -252,7 +271,8 @@ class Files:
             remaining = f"{LEFTOVER}{printable(base)}/.*.part-*"
             raise error.but(advice=f"{error.advice} {remaining}") from None
         except BaseException:
-            await self.remove(name, base, temps)
+            if not await self.remove(name, base, temps, CANCEL_DEADLINE):
+                self.on_leftover(f"{base}/.*.part-*")
             raise
 
     async def send(self, request: Request) -> Reply:
@@ -284,9 +304,11 @@ class Files:
             partial(self.one_shot.run, name, directory, script), is_idempotent=is_idempotent
         )
 
-    async def remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
+    async def remove(
+        self, name: str, base: str, paths: Sequence[str], deadline: float = CLEANUP_DEADLINE
+    ) -> bool:
         """Remove files, also in a cancelled task; return False if that failed or took too long."""
-        with anyio.move_on_after(CLEANUP_DEADLINE, shield=True):
+        with anyio.move_on_after(deadline, shield=True):
             try:
                 await self.one_shot.run(name, base, shell_scripts.remove(paths))
             except SandboxError:
@@ -311,11 +333,13 @@ class Files:
                 pause = error.retry_after or PAUSE
                 if pause > MAX_RETRY_AFTER:
                     raise
+                self.outage.report(start)
                 await self._pause(pause)
             except (ConfigError, ProxyRefused):
                 raise
             except SandboxError as error:
                 failure = error
+                self.outage.report(start)
                 await self._pause(PAUSE)
                 has_arrived = await self._has_arrived(name, path, offset, len(piece), failure)
             if has_arrived:
@@ -332,13 +356,13 @@ class Files:
 
         Raises:
             FileChanged: the file has another size.
-            SandboxError: the size is unknown; this is `failure`.
+            SandboxError: the size is unknown; this is `failure`, or an outage after it.
         """
         base, temp = posixpath.split(path)
         try:
             output = await self.run(name, base, shell_scripts.measure(temp))
-        except SandboxError:
-            raise failure from None
+        except SandboxError as error:
+            raise (error if is_outage(error) else failure) from None
         detail = shell_scripts.read_results(output).get(0, FileResult()).detail
         actual = int(detail) if detail.isascii() and detail.isdigit() else 0
         if actual not in {offset, offset + size}:

@@ -263,9 +263,9 @@ def pack(scratch: str, slices: Sequence[Slice]) -> str:
     return command_line(_PACK, in_home(scratch), *words)
 
 
-def remove_scratch(scratch: str) -> str:
-    """Remove the scratch directory."""
-    return command_line(_REMOVE, in_home(scratch))
+def remove_scratch(*scratches: str) -> str:
+    """Remove scratch directories."""
+    return command_line(_REMOVE, *map(in_home, scratches))
 
 
 def read_results(output: str) -> dict[int, FileResult]:

@@ -229,10 +229,9 @@ class Transfer:
             WorkRefused: it has another size than the sandbox said.
         """
         listener = _Received(self, exported.size)
-        download = Download(self.files, self.name, listener)
-        async with contextlib.AsyncExitStack() as scratches:
+        async with Download(self.files, self.name, listener) as download:
             path = f"{file_api.HOME}/{self._scratch}/bundle"
-            tree, scratch = await download.scan(scratches, path)
+            tree, scratch = await download.scan(path)
             if [each.size for each in tree.files] != [exported.size]:
                 raise WorkRefused("The bundle in the sandbox changed its size", advice=AGAIN)
             await download.tree(tree, destination(tree, str(target), into=False), scratch)
