@@ -13,6 +13,7 @@ from .errors import (
     InvalidResponse,
     KeyRejected,
     NoSuchAPI,
+    NoSuchFile,
     NotReady,
     ProxyFailed,
     ProxyRefused,
@@ -204,6 +205,13 @@ RULES = (
         f"^{_NOT_FOUND}$",
         _SHELL,
         advice=_WITHOUT_API % "shell",
+    ),
+    Rule(
+        NoSuchFile,
+        "Sandbox '{name}' has no such directory: {said}",
+        {400, 404},
+        "^directory not found",
+        _SHELL,
     ),
     Rule(
         NoSuchAPI,

@@ -396,6 +396,15 @@ async def test_a_sandbox_without_tar_is_asked_for_it_once(here: Path) -> None:
     assert (sandbox.count("unpack"), sandbox.count("archive")) == (1, 1)
 
 
+async def test_files_that_are_sent_again_without_tar_are_counted_once(here: Path) -> None:
+    for number in range(3):
+        (here / f"{number}").write_bytes(b"x")
+
+    recorded = await upload(SandboxStub(has_tar=False), here, to="new")
+
+    assert recorded.copied_bytes == 3
+
+
 async def test_a_file_that_differs_in_the_archive_is_copied_on_its_own(here: Path) -> None:
     sandbox = SandboxStub({"/sandbox/tree/a": b"1", "/sandbox/tree/b": b"2"})
     sandbox.directories.add("/sandbox/tree")

@@ -119,6 +119,7 @@ def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
 
     terminal.run("cp", "--json", "tree", "box:new", handler=SandboxStub())
 
+    assert terminal.err == "skipped link: a link that leads to no file\n"
     content = json.loads(terminal.out)
     assert isinstance(content.pop("seconds"), float)
     assert content == {
@@ -250,6 +251,51 @@ def contents(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tree", "box:f"], "/sandbox/f in sandbox 'box' is not a directory"),
+        (["file", "box:f/"], "/sandbox/f in sandbox 'box' is not a directory"),
+        (["file", "tree", "box:f"], "/sandbox/f in sandbox 'box' is not a directory"),
+        (["file/", "box:"], "file/ cannot be read: Not a directory"),
+        (["box:f/", "."], "/sandbox/f in sandbox 'box' is not a directory"),
+        (["box:dir", "file"], "file is not a directory"),
+        (["box:f", "file/"], "file is not a directory"),
+        (["box:f", "box:dir", "file"], "file is not a directory"),
+        (["box:none", "."], "The sandbox could not read /sandbox/none: no such directory"),
+    ],
+)
+def test_what_is_not_a_directory_is_named_as_it_was_given(
+    here: Path, terminal: Terminal, words: list[str], message: str
+) -> None:
+    (here / "tree").mkdir()
+    (here / "file").write_bytes(b"x")
+    directories = {"/", "/sandbox", "/sandbox/dir", "/home/gem"}
+    sandbox = SandboxStub({"/sandbox/f": b"x"}, directories)
+
+    terminal.run("cp", *words, handler=sandbox)
+
+    assert terminal.code == 1
+    assert terminal.err.splitlines()[0] == f"error: {message}"
+    assert terminal.err.splitlines()[2].startswith("next: ")
+    assert sandbox.files == {"/sandbox/f": b"x"}
+
+
+def test_an_error_names_no_temporary_file(here: Path, terminal: Terminal) -> None:
+    (here / "f").write_bytes(b"x")
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        path = json.loads(request.content or b"{}").get("file", "")
+        if not path:
+            return SandboxStub()(request)
+        return file_error("permission_denied", path, f"not writable: '{path}'")
+
+    terminal.run("cp", "f", "box:x", handler=refuse)
+
+    message = "The sandbox could not read /sandbox/x: not writable: '/sandbox/x'"
+    assert f"error: {message}" in terminal.err.splitlines()
 
 
 def test_a_missing_source_prints_no_summary(here: Path, terminal: Terminal) -> None:

@@ -107,6 +107,12 @@ ROWS: list[tuple[str, int, str, str]] = [
     ),
     ("view", 404, "Not Found", "The runtime of sandbox 'box' has no shell API: Not Found"),
     (
+        "execute",
+        400,
+        "Directory not found: /sandbox/x",
+        "Sandbox 'box' has no such directory: Directory not found: /sandbox/x",
+    ),
+    (
         "describe",
         404,
         "Not Found",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from sandbox_client.files.model import FileEntry
+
 
 @dataclass
 class RestartingProxy:
@@ -46,9 +48,29 @@ class RestartingProxy:
         return self.page
 
 
-async def upload(proxy: RestartingProxy, source: Path) -> None:
+class Recorder(CopyListener):
+    """Records outages, temporary files that may remain, and the copied bytes."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.leftovers: list[str] = []
+        self.bytes = 0
+
+    def transferred(self, entry: FileEntry, size: int) -> None:
+        self.bytes += size
+
+    def unanswered(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+    def left_behind(self, pattern: str) -> None:
+        self.leftovers.append(pattern)
+
+
+async def upload(proxy: RestartingProxy, source: Path) -> Recorder:
+    recorder = Recorder()
     async with client_over(proxy, proxy.clock) as client:
-        await Copy(client.files, "box", CopyListener()).upload([str(source)], "new")
+        await Copy(client.files, "box", recorder).upload([str(source)], "new")
+    return recorder
 
 
 async def download(proxy: RestartingProxy, target: Path) -> None:
@@ -74,9 +96,10 @@ async def test_an_upload_survives_a_restart_at_any_request(
 
     for number in range(2, complete.count - 2):  # the last ones only close a session
         proxy = RestartingProxy(SandboxStub(), number, page=page)
-        await upload(proxy, tmp_path / "tree")
+        recorder = await upload(proxy, tmp_path / "tree")
 
         assert proxy.clock.now >= 1_000 + 20
+        assert recorder.bytes == sum(map(len, files.values()))
         assert proxy.sandbox.files == {f"/sandbox/new/{name}": files[name] for name in files}
 
 
@@ -120,27 +143,11 @@ async def test_a_proxy_that_does_not_come_back_ends_the_copy_with_the_way_back(
     assert "{list}" not in error.advice
 
 
-class Recorder(CopyListener):
-    """Records outages, and temporary files that may remain."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.leftovers: list[str] = []
-
-    def unanswered(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-
-    def left_behind(self, pattern: str) -> None:
-        self.leftovers.append(pattern)
-
-
 @pytest.mark.parametrize("stops_at", [6, 8])
 async def test_an_outage_is_reported_until_the_proxy_answers(tmp_path: Path, stops_at: int) -> None:
     make_tree(tmp_path / "tree")
-    proxy, recorder = RestartingProxy(SandboxStub(), stops_at), Recorder()
 
-    async with client_over(proxy, proxy.clock) as client:
-        await Copy(client.files, "box", recorder).upload([str(tmp_path / "tree")], "new")
+    recorder = await upload(RestartingProxy(SandboxStub(), stops_at), tmp_path / "tree")
 
     *silent, last = recorder.seconds
     assert silent == sorted(silent, reverse=True)
@@ -206,6 +213,27 @@ async def test_a_cancelled_download_does_not_wait_for_the_proxy(
     )
 
     assert recorder.leftovers == ["~/.remote-sandbox-*"]
+
+
+@pytest.mark.parametrize("number", [4, 7, 8, 9])
+async def test_an_outage_that_lasts_is_named_by_its_last_reason(
+    tmp_path: Path, number: int
+) -> None:
+    make_tree(tmp_path / "tree")
+    sandbox, clock, count = SandboxStub(), FakeClock(), 0
+
+    def break_off(request: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise httpx.ReadError("the first reason")
+        if count > number:
+            raise httpx.ConnectError("the last reason")
+        return sandbox(request)
+
+    with pytest.raises(SandboxError, match="cannot be reached"):
+        async with client_over(break_off, clock) as client:
+            await Copy(client.files, "box", CopyListener()).upload([str(tmp_path / "tree")], "new")
 
 
 async def test_a_proxy_that_never_answered_ends_the_copy_at_once(tmp_path: Path) -> None:

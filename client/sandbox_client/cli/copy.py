@@ -226,7 +226,7 @@ class CopyProgress(CopyListener):
         self.copied.append(entry)
         if self._bar is not None:
             self._bar.update(self._task, count=self._count)
-        else:
+        elif not self._console.as_json:
             self._console.say(f"copied {printable(entry.path)} ({format_size(entry.size)})")
 
     def lost_mode(self, entry: FileEntry) -> None:
@@ -307,7 +307,8 @@ def _print_incomplete(
     left = f"{pluralize(len(progress.pending), 'file')} not copied"
     first = f", from {printable(progress.pending[0].path)} on" if progress.pending else ""
     console.say(f"{done}, {left}{first}; no file is incomplete")
-    if not any(Path(each).is_fifo() for each in sources):  # it was read
+    is_begun = progress.is_new_directory or progress.copied
+    if is_begun and not any(Path(each).is_fifo() for each in sources):  # a pipe was read
         line = _completing_line(sources, target, is_new_directory=progress.is_new_directory)
         console.say(f"to complete the copy: `{line}`")
 

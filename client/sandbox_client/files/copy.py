@@ -20,7 +20,7 @@ from sandbox_client.api import files
 from sandbox_client.errors import SandboxError
 
 from . import local, streams
-from .download import Download
+from .download import Download, not_a_directory
 from .model import destination, require_distinct
 from .outage import OUTAGE_LIMIT, Outage
 from .upload import Upload
@@ -55,12 +55,10 @@ class Copy:
         target_path = files.absolute(target)
         async with self._lasting() as remote, streams.stored(sources) as paths:
             trees = [await anyio.to_thread.run_sync(local.scan_tree, each) for each in paths]
-            is_into = (
-                into
-                or len(trees) > 1
-                or target.endswith("/")
-                or await remote.is_directory(self.name, target_path)
-            )
+            is_directory = await remote.is_directory(self.name, target_path)
+            is_into = bool(into or len(trees) > 1 or target.endswith("/") or is_directory)
+            if is_directory is False and (is_into or not trees[0].is_file):
+                raise not_a_directory(target_path, self.name)
             places = [destination(tree, target_path, into=is_into) for tree in trees]
             require_distinct(trees, places)
             for tree in trees:
@@ -79,11 +77,13 @@ class Copy:
             self._lasting() as remote,
             Download(remote, self.name, self.listener) as download,
         ):
-            found = [await download.scan(files.absolute(each)) for each in sources]
+            found = [await download.scan(each) for each in sources]
             if target.endswith("/"):
                 local.make_directory(Path(target))
             is_into = into or len(found) > 1 or local.is_directory(target)
             trees = [tree for tree, _ in found]
+            if is_into or not trees[0].is_file:
+                local.require_no_file(target)
             base = target.rstrip("/") or "/"
             places = [destination(tree, base, into=is_into) for tree in trees]
             require_distinct(trees, places)

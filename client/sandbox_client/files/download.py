@@ -20,6 +20,7 @@ from sandbox_client.errors import (
     FileUnreadable,
     NoSuchFile,
     SandboxError,
+    WrongKind,
 )
 
 from . import archive, local, shell_scripts
@@ -72,14 +73,23 @@ class Download:
             return
         self.listener.left_behind("~/.remote-sandbox-*")
 
-    async def scan(self, path: str) -> tuple[Tree, str]:
-        """List a path of the sandbox; return its tree and its scratch directory."""
+    async def scan(self, source: str) -> tuple[Tree, str]:
+        """List a path of the sandbox; return its tree and its scratch directory.
+
+        Raises:
+            NoSuchFile: there is nothing at the path.
+            WrongKind: it ends with a slash, and is a file.
+            FileRefused: it cannot be read.
+        """
+        path = files.absolute(source)
         base, root = await self._split(path)
         tree, scratch = await self._scan(path, base, root)
         if root != "." and _is_directory(tree, root):  # one that the file API may not list
             tree, scratch = await self._scan(path, path, ".")
         if tree.is_file and [each.path for each in tree.files] != [root]:
             raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
+        if tree.is_file and source.endswith("/"):
+            raise not_a_directory(path, self.name)
         return tree, scratch
 
     async def _scan(self, path: str, base: str, root: str) -> tuple[Tree, str]:
@@ -259,6 +269,11 @@ class _Incoming:
         if self.writer is not None:
             self.writer.discard()
         self.writer = None
+
+
+def not_a_directory(path: str, name: str) -> WrongKind:
+    """Return the error for a file of sandbox `name` where a directory was expected."""
+    return WrongKind(f"{printable(path)} in sandbox '{name}' is not a directory")
 
 
 def _is_directory(tree: Tree, root: str) -> bool:

@@ -21,7 +21,10 @@ class CopyListener:
         """Receive a source before anything is copied, and whether the target is a directory."""
 
     def transferred(self, entry: FileEntry, size: int) -> None:
-        """Receive the number of bytes that were copied since the last call."""
+        """Receive the number of bytes that were copied since the last call.
+
+        It is negative if they are copied again.
+        """
 
     def finished(self, entry: FileEntry) -> None:
         """Receive a file that is complete at its destination."""

@@ -205,8 +205,22 @@ def is_directory(path: str) -> bool:
 
 def make_directory(path: Path) -> None:
     """Create a directory if it does not exist; its parent must exist."""
+    require_no_file(str(path))
     with local_errors(str(path), "created"):
         path.mkdir(exist_ok=True)
+
+
+def require_no_file(path: str) -> None:
+    """Check that a path that is to be a directory is none of another kind.
+
+    Raises:
+        LocalFileError: it is.
+    """
+    whole = path.rstrip("/") or "/"
+    if os.path.lexists(whole) and not is_directory(whole):
+        raise LocalFileError(
+            f"{printable(path)} is not a directory", advice="Remove it, or name another target."
+        )
 
 
 def _mode_to_keep(path: Path) -> int | None:

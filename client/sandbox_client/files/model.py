@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sandbox_client.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_TEMPORARY = re.compile(r"/\.([^/]{0,255}?)\.part-[0-9a-f]{8}")
 MAX_NAME = 255  # bytes of a file name, as in most file systems
 
 # Reasons to skip a directory entry.
@@ -113,6 +115,11 @@ def temp_path(path: str, token: str) -> str:
     suffix = f".part-{token}"
     short = name.encode()[: MAX_NAME - len(suffix) - 1].decode(errors="ignore")
     return posixpath.join(directory, f".{short}{suffix}")
+
+
+def final_names(text: str) -> str:
+    """Replace temporary paths in a message by those of the files that they would become."""
+    return _TEMPORARY.sub(lambda match: f"/{match[1]}" if match[1] else "", text)
 
 
 def printable(path: str) -> str:

@@ -25,11 +25,13 @@ from sandbox_client.errors import (
     ConfigError,
     FileChanged,
     FileRefused,
+    NoSuchFile,
     NotSent,
     NotText,
     ProxyRefused,
     RateLimited,
     SandboxError,
+    WrongKind,
 )
 from sandbox_client.execution.remote_command import FIRST_LOOK_DEADLINE
 from sandbox_client.http import MAX_RETRY_AFTER
@@ -39,7 +41,7 @@ from sandbox_client.text import last_line, pluralize
 from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
-from .model import printable, temp_path
+from .model import final_names, printable, temp_path
 from .outage import LEFTOVER, Outage, is_outage
 from .shell_scripts import FileResult, PendingUpload
 
@@ -157,12 +159,14 @@ class Files:
         reply = await self.send(files.listing(name, files.absolute(path)))
         return files.read_listing(reply)
 
-    async def is_directory(self, name: str, path: str) -> bool:
-        """Check for a directory at `path`; False for a file and for a missing path."""
+    async def is_directory(self, name: str, path: str) -> bool | None:
+        """Check for a directory at `path`; None for a missing path, or one that is not shown."""
         try:
             await self.list(name, path)
-        except FileRefused:
+        except WrongKind:
             return False
+        except FileRefused:
+            return None
         return True
 
     async def write(self, name: str, path: str, data: bytes, *, append: bool = False) -> None:
@@ -192,16 +196,22 @@ class Files:
         """Write pieces to the new file `temp` below `base`; return its size, and their hash.
 
         The file has `start` bytes already, if that is not 0.
+
+        Raises:
+            FileRefused: they cannot be written; the error names the file that `temp` would become.
         """
         path = posixpath.join(base, temp)
         sha256, size = hashlib.sha256(), start
         for piece in pieces:
             # Finish a piece that was sent: it would arrive after the cleanup.
-            await finish(
-                partial(self._send_piece, name, path, piece, size),
-                FINISH_DEADLINE,
-                partial(self.on_leftover, path),
-            )
+            try:
+                await finish(
+                    partial(self._send_piece, name, path, piece, size),
+                    FINISH_DEADLINE,
+                    partial(self.on_leftover, path),
+                )
+            except FileRefused as error:
+                raise error.but(message=final_names(error.message)) from None
             sha256.update(piece)
             size += len(piece)
             await anyio.lowlevel.checkpoint()
@@ -311,6 +321,8 @@ class Files:
         with anyio.move_on_after(deadline, shield=True):
             try:
                 await self.one_shot.run(name, base, shell_scripts.remove(paths))
+            except NoSuchFile:
+                return True  # not even their directory is there
             except SandboxError:
                 return False
             return True

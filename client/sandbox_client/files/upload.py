@@ -61,7 +61,7 @@ class Upload:
 
         The file API creates the parents of a file, so writing a marker file creates `base`.
         """
-        marker = temp_path("directory", new_token())
+        marker = temp_path("", new_token())
         async with self.files.cleanup(self.name, base, [marker]):
             await self.files.upload(self.name, base, marker, [b""])
             entries = [FileEntry(path, 0) for path in directories]
@@ -103,8 +103,14 @@ class Upload:
             except CommandStateUnknown:  # under other temporary names, a repetition is safe
                 script = shell_scripts.remove([archived, words])
                 await self.files.run(self.name, to.base, script)
-                return []
-        return [entry.path for entry in batch] if self.has_tar else []
+                return self._take_back(entries)
+        return [entry.path for entry in batch] if self.has_tar else self._take_back(entries)
+
+    def _take_back(self, entries: Sequence[FileEntry]) -> list[str]:
+        """Report the files of an archive as not transferred: each is sent again on its own."""
+        for entry in entries:
+            self.listener.transferred(entry, -entry.size)
+        return []
 
     def _add(self, writer: ArchiveWriter, tree: Tree, to: Destination, entry: FileEntry) -> bool:
         """Add a file to an archive; return False if it cannot be read."""
