@@ -119,6 +119,12 @@ def test_a_mode_that_is_not_kept_is_reported(tmp_path: Path) -> None:
     }
 
 
+def test_a_mode_that_a_replaced_file_does_not_have_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("old")
+
+    assert results_of(tmp_path, prepare(tmp_path, {"run": b"#!"}, 0o755)) == {0: ("done", "mode")}
+
+
 def test_temporary_files_of_a_killed_copy_are_removed(tmp_path: Path) -> None:
     for name in (".f.part-00000009", ".other.part-00000009", ".f.part-notes"):
         (tmp_path / name).touch()

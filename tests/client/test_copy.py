@@ -15,9 +15,11 @@ import pytest
 from sandbox_client import FileRefused, InvalidInput, SandboxError
 from sandbox_client.errors import FileChanged, InvalidResponse, LocalFileError, NoSuchFile
 from sandbox_client.files import local
+from sandbox_client.files.archive import MAX_FILE
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.download import MAX_BLOCKS
 from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import CHANGED
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output
@@ -346,6 +348,51 @@ async def test_a_block_that_differs_from_its_hash_leaves_no_file(here: Path) -> 
     assert contents(here) == {}
 
 
+@pytest.mark.parametrize("data", [b"", b"dat", b"data and more"])
+async def test_a_block_of_another_size_is_not_counted_as_copied(here: Path, data: bytes) -> None:
+    block = file_reply({"content": base64.b64encode(data).decode()})
+    sandbox = SandboxStub({"/sandbox/tree/f": b"data"}, replies={"read": [None, block]})
+    sandbox.directories.add("/sandbox/tree")
+
+    recorded = await download(sandbox, "tree", to=here / "new")
+
+    assert recorded.reasons == {"f": CHANGED}
+    assert (contents(here), recorded.copied_bytes) == ({}, 0)
+
+
+async def test_a_block_of_an_archive_is_limited(here: Path) -> None:
+    block = file_reply({"content": base64.b64encode(bytes(BLOCK_SIZE + 1)).decode()})
+    sandbox = SandboxStub(
+        {"/sandbox/tree/a": b"1", "/sandbox/tree/b": b"2"}, replies={"read": [None, block]}
+    )
+    sandbox.directories.add("/sandbox/tree")
+
+    with pytest.raises(InvalidResponse, match=f"an invalid block: {BLOCK_SIZE + 1} bytes"):
+        await download(sandbox, "tree", to=here / "new")
+
+
+async def test_a_file_that_has_grown_since_it_was_listed_is_not_read_into_the_archive(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "tree").mkdir()
+    for name in ("a", "b"):
+        (here / "tree" / name).write_bytes(b"x")
+    scan_tree = local.scan_tree
+
+    def scan_and_grow(path: str) -> Tree:
+        tree = scan_tree(path)
+        (here / "tree/a").write_bytes(bytes(MAX_FILE + 1))
+        return tree
+
+    monkeypatch.setattr(local, "scan_tree", scan_and_grow)
+    sandbox = SandboxStub()
+
+    recorded = await upload(sandbox, here / "tree", to="new")
+
+    assert recorded.reasons == {"a": CHANGED}
+    assert sandbox.files == {"/sandbox/new/b": b"x"}
+
+
 async def test_a_block_of_invalid_base64_leaves_no_file(here: Path) -> None:
     broken = file_reply({"content": "%"})
     sandbox = SandboxStub({"/sandbox/f": b"data"}, replies={"read": [None, broken]})
@@ -425,8 +472,8 @@ async def test_a_local_file_that_cannot_be_read_is_skipped_in_a_directory(
     (here / "large").write_bytes(bytes(100_000))
     read_pieces = local.read_pieces
 
-    def read_or_fail(path: Path, size: int) -> Iterator[bytes]:
-        yield from read_pieces(path, size)
+    def read_or_fail(path: Path, size: int, limit: int | None = None) -> Iterator[bytes]:
+        yield from read_pieces(path, size, limit)
         if path.name == "b":
             raise LocalFileError(f"{path} cannot be read: Permission denied")
         if path.name == "large":

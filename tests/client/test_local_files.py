@@ -14,7 +14,7 @@ import psutil
 import pytest
 from sandbox_client.errors import FileChanged, LocalFileError
 from sandbox_client.files import local
-from sandbox_client.files.model import Skipped
+from sandbox_client.files.model import UNSIZED, Skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +81,32 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> Non
         list(reading)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="needs /proc")  # noqa: PTH110
+def test_files_of_proc_have_their_real_size_and_those_without_an_end_are_skipped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "endless").symlink_to("/proc/self/pagemap")
+    (tmp_path / "version").symlink_to("/proc/version")
+
+    tree = local.scan_tree(str(tmp_path))
+
+    (entry,) = tree.files
+    assert (entry.path, entry.size) == ("version", len((tmp_path / "version").read_bytes()))
+    assert tree.skipped == (Skipped("endless", UNSIZED),)
+
+
+def test_a_file_that_grows_as_fast_as_it_is_read_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"ab")
+
+    pieces = local.read_pieces(file, 2)
+
+    assert next(pieces) == b"ab"
+    file.write_bytes(b"abcd")
+    with pytest.raises(FileChanged):
+        next(pieces)
+
+
 def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     assert list(local.read_pieces(tmp_path / "f", 10)) == [b""]
@@ -114,10 +140,10 @@ def test_a_directory_that_cannot_be_read_is_skipped(
     assert tree.skipped == (Skipped("closed", "it cannot be read: Permission denied"),)
 
 
-def replace(target: Path, *, mode: int = 0o644) -> None:
+def replace(target: Path, *, mode: int = 0o644) -> bool:
     writer = local.AtomicWriter(target, "0123abcd")
     writer.write(b"new")
-    writer.commit(3, digest(b"new"), mode=mode)
+    return writer.commit(3, digest(b"new"), mode=mode)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
@@ -125,7 +151,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "f"
     target.write_text("old")
     target.chmod(mode)
-    replace(target, mode=0o755)
+    assert replace(target, mode=0o755) == (mode == 0o755)
     assert target.read_text() == "new"
     assert stat.S_IMODE(target.stat().st_mode) == mode
 

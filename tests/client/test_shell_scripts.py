@@ -18,8 +18,10 @@ from sandbox_client import FileRefused
 from sandbox_client.errors import InvalidResponse
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.model import (
+    UNSIZED,
     Destination,
     FileEntry,
+    Skipped,
     Tree,
     base_name,
     destination,
@@ -78,15 +80,15 @@ def test_a_command_is_one_line_without_aliases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("without", ["--reference", "stat -Lc"])
-@pytest.mark.parametrize("mode", [0o600, 0o755])
+@pytest.mark.parametrize(("mode", "lost"), [(0o600, "mode"), (0o755, "")])
 def test_a_replaced_file_keeps_its_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, without: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, lost: str, without: str
 ) -> None:
     script = shell_scripts._COMMIT.replace(without, "--none")  # pyright: ignore[reportPrivateUsage]  # removes a tool
     monkeypatch.setattr(shell_scripts, "_COMMIT", script)
     (tmp_path / "f").touch()
     (tmp_path / "f").chmod(mode)
-    assert commit(tmp_path, "f", 0o755) == ("done", "")
+    assert commit(tmp_path, "f", 0o755) == ("done", lost)
     assert (tmp_path / "f").read_text() == "new" * 300
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode
 
@@ -190,8 +192,9 @@ def test_a_malformed_list_is_refused(record: bytes) -> None:
 @given(st.integers(0, 200 * BLOCK_SIZE), st.integers(1, 40))
 def test_slices_cover_a_file_once(size: int, most: int) -> None:
     slices = list(shell_scripts.split_file(0, FileEntry("f", size), most))
-    blocks = [name for each in slices for name in each.block_names()]
-    assert blocks == [f"0.{number}" for number in range(-(-size // BLOCK_SIZE))]
+    blocks = [block for each in slices for block in each.blocks()]
+    assert [name for name, _ in blocks] == [f"0.{k}" for k in range(-(-size // BLOCK_SIZE))]
+    assert sum(count for _, count in blocks) == size
     assert [each.is_last for each in slices] == [False] * (len(slices) - 1) + [True]
     assert all(each.count <= most for each in slices)
 
@@ -264,6 +267,22 @@ def test_a_file_of_proc_is_listed_with_its_real_size(tmp_path: Path) -> None:
     (entry,) = shell_scripts.read_tree(listed, "/proc", "version", is_file=True).files
     with open("/proc/version", "rb") as file:  # noqa: PTH123
         assert entry.size == len(file.read()) > 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="needs /proc")  # noqa: PTH110
+def test_a_file_without_an_end_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/endless").symlink_to("/proc/self/pagemap")
+    (tmp_path / "tree/version").symlink_to("/proc/version")
+    (tmp_path / "tree/empty").touch()
+    command = shell_scripts.scan("scratch", ".").replace('"$HOME"', str(tmp_path))
+    subprocess.run(["bash", "-c", command], cwd=tmp_path / "tree", check=True)
+
+    listed = (tmp_path / "scratch/list").read_text()
+    tree = shell_scripts.read_tree(listed, "/sandbox", "tree", is_file=False)
+    sizes = {each.path: each.size for each in tree.files}
+    assert (sizes["empty"], sizes["version"]) == (0, len((tmp_path / "tree/version").read_bytes()))
+    assert tree.skipped == (Skipped("endless", UNSIZED),)
 
 
 def test_a_list_is_read_with_the_kinds_of_its_entries() -> None:

@@ -50,6 +50,13 @@ async def test_a_file_of_proc_is_read_to_its_end() -> None:
         assert read(path) == read("/proc/version") != b""
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="needs /proc")  # noqa: PTH110
+async def test_a_file_of_proc_without_an_end_is_refused() -> None:
+    with pytest.raises(LocalFileError, match=r"pagemap is not copied: .* more than 64 MB"):
+        async with streams.stored(["/proc/self/pagemap"]):
+            pytest.fail("it has no end")
+
+
 async def test_other_sources_stay_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     (tmp_path / "empty").touch()

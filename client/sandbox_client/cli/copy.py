@@ -369,8 +369,12 @@ def _explain_modes(entries: Sequence[FileEntry], *, is_upload: bool) -> str:
     first, count = printable(entries[0].path), len(entries)
     subject = f"{first} is" if count == 1 else f"{count} files, from {first} on, are"
     if not is_upload:
-        return f"{subject} not executable here: the file system of the target keeps no permissions"
+        return (
+            f"{subject} not executable here: a file that was there keeps its permissions, and some"
+            " file systems keep none"
+        )
     return (
-        f"{subject} not executable in the sandbox: the directory keeps no permissions (/sandbox at"
-        f" a deployed proxy never does). Name the interpreter, as in `sh {first}`"
+        f"{subject} not executable in the sandbox: a file that was there keeps its permissions, and"
+        " some directories keep none (/sandbox at a deployed proxy never does). Name the"
+        f" interpreter, as in `sh {first}`"
     )

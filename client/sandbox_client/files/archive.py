@@ -54,7 +54,7 @@ for number, (temp, path, mode) in enumerate(zip(args[::4], args[1::4], args[2::4
   if old and not (stat.S_ISREG(old) and os.access(path, os.W_OK)): continue
   if old: os.chmod(temp, old & 0o7777)
   os.rename(temp, path)
-  is_lost = not old and int(mode, 8) & 0o100 and not os.access(path, os.X_OK)
+  is_lost = int(mode, 8) & 0o100 and not os.access(path, os.X_OK)
   print("@" + str(number), "done", "mode" if is_lost else "")
  except OSError: pass
 """

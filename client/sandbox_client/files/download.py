@@ -18,6 +18,7 @@ from sandbox_client.errors import (
     FileChanged,
     FileRefused,
     FileUnreadable,
+    InvalidResponse,
     NoSuchFile,
     SandboxError,
     WrongKind,
@@ -26,9 +27,9 @@ from sandbox_client.errors import (
 from . import archive, local, shell_scripts
 from .listener import reason_of
 from .local import AtomicWriter
-from .model import LINK_TO_DIRECTORY, base_name, printable
+from .model import LINK_TO_DIRECTORY, UNSIZED, base_name, printable
 from .remote import CANCEL_DEADLINE, CLEANUP_DEADLINE, new_token, no_hash_tool
-from .shell_scripts import FileResult, Slice
+from .shell_scripts import BLOCK_SIZE, FileResult, Slice
 from .upload import MAX_ARGUMENTS
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class Download:
         if root != "." and _is_directory(tree, root):  # one that the file API may not list
             tree, scratch = await self._scan(path, path, ".")
         if tree.is_file and [each.path for each in tree.files] != [root]:
-            raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
+            has_no_end = any(each.reason == UNSIZED for each in tree.skipped)
+            reason = f"not copied: {UNSIZED}" if has_no_end else "neither a file nor a directory"
+            raise FileRefused(f"{self._where(path)} is {reason}")
         if tree.is_file and source.endswith("/"):
             raise not_a_directory(path, self.name)
         return tree, scratch
@@ -149,10 +152,7 @@ class Download:
         if count is None:
             self.has_tar = results.get(0, FileResult()).status != "missing"
             return []
-        blocks = [
-            shell_scripts.decode_block(await self._read(f"{scratch}/{number}"))
-            for number in range(count)
-        ]
+        blocks = [await self._read_block(scratch, str(number)) for number in range(count)]
         contents = archive.read_files(b"".join(blocks), batch)
         complete = [entry for entry in batch if entry.path in contents]
         for start in range(0, len(complete), OPEN_FILES):
@@ -216,8 +216,10 @@ class Download:
         if incoming.writer is None:
             path = Path(to.base, to.path(part.entry))
             incoming.writer, incoming.sha256 = AtomicWriter(path, new_token()), result.detail
-        for name in part.block_names():
-            block = shell_scripts.decode_block(await self._read(f"{scratch}/{name}"))
+        for name, size in part.blocks():
+            block = await self._read_block(scratch, name)
+            if len(block) != size:
+                raise self._changed(tree, part)
             incoming.writer.write(block)
             self.listener.transferred(part.entry, len(block))
         if part.is_last:
@@ -238,13 +240,23 @@ class Download:
         if result.status == "failed":
             raise no_hash_tool(where)
         if part.start == 0 and result.status != str(part.entry.size):
-            raise FileChanged(f"{where} was written to while it was copied")
+            raise self._changed(tree, part)
+
+    def _changed(self, tree: Tree, part: Slice) -> FileChanged:
+        where = self._where(posixpath.join(tree.base, part.entry.path))
+        return FileChanged(f"{where} was written to while it was copied")
 
     def _where(self, path: str) -> str:
         return f"{printable(path)} in sandbox '{self.name}'"
 
     async def _run(self, base: str, command: str, *, is_idempotent: bool = True) -> str:
         return await self.files.run(self.name, base, command, is_idempotent=is_idempotent)
+
+    async def _read_block(self, scratch: str, name: str) -> bytes:
+        block = shell_scripts.decode_block(await self._read(f"{scratch}/{name}"))
+        if len(block) > BLOCK_SIZE:
+            raise InvalidResponse(f"The sandbox returned an invalid block: {len(block)} bytes")
+        return block
 
     async def _read(self, path: str) -> str:
         request = files.read(self.name, f"{files.HOME}/{path}")

@@ -19,8 +19,10 @@ from sandbox_client.errors import FileChanged, LocalFileError
 from .model import (
     LINK_TO_DIRECTORY,
     LINK_TO_NO_FILE,
+    MAX_UNSIZED,
     NO_FILE,
     NOT_UTF8,
+    UNSIZED,
     FileEntry,
     Skipped,
     Tree,
@@ -80,7 +82,11 @@ def _scan_directory(root: str) -> Tree:
                 pending.append(path)
             elif entry.is_file():
                 status = entry.stat()
-                files.append(FileEntry(path, status.st_size, status.st_mode & 0o777))
+                size = status.st_size or measure(entry.path)
+                if size > MAX_UNSIZED and not status.st_size:
+                    skipped.append(Skipped(path, UNSIZED))
+                else:
+                    files.append(FileEntry(path, size, status.st_mode & 0o777))
             else:
                 skipped.append(Skipped(path, _skip_reason(entry)))
     name = _utf8(base_name(root))
@@ -93,24 +99,47 @@ def _skip_reason(entry: os.DirEntry[str]) -> str:
     return LINK_TO_DIRECTORY if entry.is_dir() else LINK_TO_NO_FILE
 
 
-def read_pieces(path: Path, size: int) -> Iterator[bytes]:
+def measure(path: str) -> int:
+    """Return the bytes of a file that has none by its status, up to a few more than MAX_UNSIZED.
+
+    Files of /proc have content. A file that cannot be read now has 0 bytes.
+    """
+    size = 0
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            while size <= MAX_UNSIZED and (piece := os.read(descriptor, 1024 * 1024)):
+                size += len(piece)
+        finally:
+            os.close(descriptor)
+    return size
+
+
+def read_pieces(path: Path, size: int, limit: int | None = None) -> Iterator[bytes]:
     """Yield a file in pieces of at most `size` bytes; an empty file is one empty piece.
 
     Raises:
         LocalFileError: the file cannot be read.
-        FileChanged: the file changed during the read.
+        FileChanged: the file changed during the read, or has more than `limit` bytes by now.
     """
+    changed = FileChanged(f"{printable(str(path))} was written to while it was copied")
     with local_errors(str(path), "read"), path.open("rb") as file:
         before = os.fstat(file.fileno())
+        remaining = before.st_size or MAX_UNSIZED
+        if limit is not None and before.st_size > limit:
+            raise changed
         piece = file.read(size)
         while True:
+            remaining -= len(piece)
+            if remaining < 0:  # it might grow as fast as it is read
+                raise changed
             yield piece
             piece = file.read(size)
             if not piece:
                 break
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise FileChanged(f"{printable(str(path))} was written to while it was copied")
+        raise changed
 
 
 class AtomicWriter:
@@ -152,7 +181,7 @@ class AtomicWriter:
         """Rename the temporary file to `path` if it has this size and hash.
 
         A new file gets the permissions `mode` without those of the umask. Return False if it should
-        be executable and the file system does not keep that.
+        be executable and is not: a file that was there keeps its mode, and some file systems none.
 
         Raises:
             FileChanged: the size or the hash differs.
@@ -167,15 +196,15 @@ class AtomicWriter:
                 self._check_unchanged(sha256)
                 return True
             self._file.flush()
-            wanted = mode & ~_umask() if self._mode is None else self._mode
-            os.fchmod(self._file.fileno(), wanted)
+            new_mode = mode & ~_umask()
+            os.fchmod(self._file.fileno(), new_mode if self._mode is None else self._mode)
             kept_mode = os.fstat(self._file.fileno()).st_mode
             if not self._is_synced:
                 os.fsync(self._file.fileno())
             self._file.close()
             self._temp.replace(self._target)
         _remove_abandoned(self._temp)
-        return not wanted & 0o100 or bool(kept_mode & 0o100)
+        return not new_mode & 0o100 or bool(kept_mode & 0o100)
 
     def _check_unchanged(self, sha256: str) -> None:
         """Leave a write-protected file that has this content: an earlier copy wrote it.

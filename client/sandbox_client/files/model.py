@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"/\.([^/]{0,255}?)\.part-[0-9a-f]{8}")
 MAX_NAME = 255  # bytes of a file name, as in most file systems
 
+# Bytes of a file whose size is known only when it is read, as in /proc: some have no end.
+MAX_UNSIZED = 64_000_000
+
 # Reasons to skip a directory entry.
 LINK_TO_DIRECTORY = "a link to a directory, not followed"
 LINK_TO_NO_FILE = "a link that leads to no file"
 NO_FILE = "neither a file nor a directory"
 NOT_UTF8 = "its name is not UTF-8"
+UNSIZED = "its size is not known before it is read, and more than 64 MB"
 CHANGED = "it was written to while it was copied"
 
 

@@ -21,8 +21,10 @@ from sandbox_client.text import last_line
 from .model import (
     LINK_TO_DIRECTORY,
     LINK_TO_NO_FILE,
+    MAX_UNSIZED,
     NO_FILE,
     NOT_UTF8,
+    UNSIZED,
     FileEntry,
     Skipped,
     Tree,
@@ -46,7 +48,7 @@ case $(command -v sha256sum || command -v shasum) in
 esac;
 """
 # A line of `scan`: the kind, of a file also its mode and its size (empty if unreadable), the path.
-_RECORD = re.compile(rb"(?:([dtlo])|f ([0-7]{1,5}) ([0-9]{0,18})) (.+)", re.DOTALL)
+_RECORD = re.compile(rb"(?:([dtlou])|f ([0-7]{1,5}) ([0-9]{0,18})) (.+)", re.DOTALL)
 HEX_TOKEN = "[0-9a-f]" * 8  # the token in the name of a temporary file
 # `place` renames $1 to $2. With `unpacked`, $1 has its mode already; a replaced file keeps its own.
 # `commit` checks the hash of each file before, unless all are `verified`: then those that are gone
@@ -78,7 +80,7 @@ commit() {{
   i=0;
   while [ $# -gt 0 ]; do
     lost=; digest=$4; [ "$verified" ] || digest=$(h 2>/dev/null <"$1");
-    case $3 in [1357]*) [ -e "$2" ] || lost=mode;; esac;
+    case $3 in [1357]*) lost=mode;; esac;
     if [ ! -e "$1" ] && [ "$verified" ]; then :;
     elif [ ! -e "$1" ] && is_placed "$@"; then echo "@$i done";
     elif [ ! "$digest" ] && [ -r "$1" ]; then echo "@$i unhashed";
@@ -121,12 +123,20 @@ then
 else printf "@0 failed %s\\n" "$(head -n 1 "$1/err")"; fi && echo @end
 """
 # GNU's stat describes the files of a directory, from descriptor 3, at once; elsewhere each takes
-# processes. Files of /proc have size 0 and content.
-_DESCRIBE = """
+# processes. Files of /proc have size 0 and content, some of it without an end; some are read in
+# units of 8 bytes only.
+_DESCRIBE = f"""
+d=$(pwd -P)/;
+special() {{
+  [ ! -s "$1" ] || return;
+  case $d$1 in /proc/*|/sys/*) return;; esac;
+  [ -L "$1" ];
+}};
 for p do
   if [ -f "$p" ]; then
-    x=; if [ ! -s "$p" ] && { read -r x <"$p" || [ "$x" ]; } 2>/dev/null; then
-      printf "f 644 %s %s\\0" "$(wc -c <"$p" | tr -d " ")" "$p";
+    x=0; ! special "$p" || x=$(head -c {MAX_UNSIZED + 8} "$p" 2>/dev/null | wc -c | tr -d " ");
+    if [ $x -gt {MAX_UNSIZED} ]; then printf "u %s\\0" "$p";
+    elif [ $x != 0 ]; then printf "f 644 %s %s\\0" $x "$p";
     elif [ "$batch" ]; then printf "%s\\0" "$p" >&3;
     else
       m=$(stat -Lc %a "$p" 2>/dev/null) || m=644;
@@ -157,7 +167,7 @@ done;
 echo @end
 """
 _RESULT_LINE = re.compile(r"^@(\d+) (\w+) ?(.*?)\r?$", re.MULTILINE)
-_SKIP_REASONS = {"l": LINK_TO_NO_FILE, "t": LINK_TO_DIRECTORY, "o": NO_FILE}
+_SKIP_REASONS = {"l": LINK_TO_NO_FILE, "t": LINK_TO_DIRECTORY, "o": NO_FILE, "u": UNSIZED}
 
 
 @dataclass(frozen=True)
@@ -190,9 +200,11 @@ class Slice:
         """Whether the slice ends at the end of the file."""
         return (self.start + self.count) * BLOCK_SIZE >= self.entry.size
 
-    def block_names(self) -> list[str]:
-        """Return the names of the block files in the scratch directory."""
-        return [f"{self.number}.{k}" for k in range(self.start, self.start + self.count)]
+    def blocks(self) -> list[tuple[str, int]]:
+        """Return the names of the block files in the scratch directory, and their bytes."""
+        numbers = range(self.start, self.start + self.count)
+        size = self.entry.size
+        return [(f"{self.number}.{k}", min(BLOCK_SIZE, size - k * BLOCK_SIZE)) for k in numbers]
 
 
 class FileResult(NamedTuple):

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .local import local_errors
+from sandbox_client.errors import LocalFileError
+
+from .local import local_errors, measure
+from .model import MAX_UNSIZED, UNSIZED, printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -36,6 +39,8 @@ async def stored(sources: Sequence[str]) -> AsyncGenerator[list[str]]:
                 status = os.stat(source)  # noqa: PTH116  # Path drops a slash or a dot at the end
                 is_stream = stat.S_ISFIFO(status.st_mode)
                 has_no_size = stat.S_ISREG(status.st_mode) and status.st_size == 0
+                if has_no_size and measure(source) > MAX_UNSIZED:
+                    raise LocalFileError(f"{printable(source)} is not copied: {UNSIZED}")
                 if is_stream or has_no_size:
                     folder = stack.enter_context(tempfile.TemporaryDirectory())
                     copy = Path(folder, Path(source).name)

@@ -115,7 +115,8 @@ class Upload:
     def _add(self, writer: ArchiveWriter, tree: Tree, to: Destination, entry: FileEntry) -> bool:
         """Add a file to an archive; return False if it cannot be read."""
         try:
-            data = b"".join(local.read_pieces(Path(tree.base, entry.path), archive.MAX_FILE))
+            path_here = Path(tree.base, entry.path)
+            data = b"".join(local.read_pieces(path_here, archive.MAX_FILE, archive.MAX_FILE))
         except (FileChanged, LocalFileError) as error:
             self.listener.left_out(entry, reason_of(error))
             return False
