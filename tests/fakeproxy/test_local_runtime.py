@@ -15,7 +15,7 @@ from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 
-from tests.fakeproxy.available_isolations import with_each_isolation
+from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
 from tests.fakeproxy.fake_app import FakeApp, exec_path, fake_app
 from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
@@ -324,6 +324,17 @@ async def test_as_deployed_chmod_changes_nothing_in_sandbox(
     assert outcome.exit_code == 126
     assert stat.S_IMODE(outside.stat().st_mode) == 0o700
     assert stat.S_IMODE((outside / "precious").stat().st_mode) == 0o600
+
+
+@needs_jail
+async def test_as_deployed_chmod_has_no_effect_within_a_command(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation="required", as_deployed=True)
+    made = "echo 'echo ran' >script; chmod 755 script; [ -x script ] || echo lost; ./script"
+    inside = await run(runtime, made, exec_dir="/sandbox")
+    beside = await run(runtime, made, exec_dir="/home/gem")
+    await runtime.close()
+    assert inside.output.startswith("lost\n")
+    assert (inside.exit_code, beside.output) == (126, "ran\n")
 
 
 @with_each_isolation

@@ -91,14 +91,14 @@ class ReadySandbox:
 
 @asynccontextmanager
 async def ready_sandbox(
-    root: Path, *, isolation: Any = "none", **kind: Any
+    root: Path, *, isolation: Any = "none", keeps_modes: bool = True, **kind: Any
 ) -> AsyncGenerator[ReadySandbox]:
     """Create a sandbox of a fake proxy that has the deployed proxy's faults by default.
 
-    `kind` has further options of the fake. At the end, check that a deployed proxy would forward
-    each request.
+    Without `keeps_modes`, its /sandbox keeps none, either. `kind` has further options of the fake.
+    At the end, check that a deployed proxy would forward each request.
     """
-    runtime = LocalRuntime(root, isolation=isolation)
+    runtime = LocalRuntime(root, isolation=isolation, as_deployed=not keeps_modes)
     async with in_process_fake(lambda _: runtime, **{"as_deployed": True, **kind}) as in_process:
         key = (await in_process.new_key(await in_process.new_user("ada")))["api_key"]
         transport = UnreliableTransport(in_process.transport)

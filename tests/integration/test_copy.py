@@ -22,7 +22,7 @@ from sandbox_client.files import shell_scripts
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.listener import CopyListener
 
-from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS, needs_jail
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class CopyRecorder(CopyListener):
     def __init__(self) -> None:
         self.finished_paths: list[str] = []
         self.skipped: list[str] = []
+        self.without_mode: list[str] = []
         self.bytes = 0
         self.total = 0
 
@@ -53,6 +54,9 @@ class CopyRecorder(CopyListener):
 
     def finished(self, entry: FileEntry) -> None:
         self.finished_paths.append(entry.path)
+
+    def lost_mode(self, entry: FileEntry) -> None:
+        self.without_mode.append(entry.path)
 
 
 @pytest.fixture
@@ -538,6 +542,19 @@ async def test_a_replaced_file_keeps_its_mode_and_the_links_to_it(
         assert (root / "deep/private").read_text() == "new"
         assert stat.S_IMODE((root / "deep/private").stat().st_mode) == 0o600
         assert set(contents(root)) == {"new", "deep", "deep/private", "link"}
+
+
+@needs_jail
+async def test_a_lost_execute_bit_is_named_each_time_as_on_the_deployed_proxy(
+    tmp_path: Path, local: Path
+) -> None:
+    write_files(local / "tree", {"run": b"#!", "other": b"x", "large": bytes(70_000)})
+    for name in ("run", "large"):
+        (local / "tree" / name).chmod(0o755)
+    async with ready_sandbox(tmp_path / "s", isolation="required", keeps_modes=False) as box:
+        first = await upload(box, local / "tree", "new")
+        second = await upload(box, f"{local / 'tree'}/.", "new")
+    assert sorted(first.without_mode) == sorted(second.without_mode) == ["large", "run"]
 
 
 async def test_scratch_directories_of_a_killed_copy_are_removed_after_an_hour(

@@ -28,18 +28,26 @@ _ACCOUNTS = {
 }
 # Masked, as they list the keys of other sandboxes and of the fake, too.
 _KEY_LISTS = ("/proc/keys", "/proc/key-users")
+# bubblewrap keeps the flags of a mount that it binds. Without the flag, if it cannot be set.
+_FORBID_EXECUTION = """
+mount --bind "$0" "$0" && mount -o remount,bind,noexec "$0"; exec "$@"
+"""
 _SHARED_MEMORY = 64 * 1024 * 1024  # bytes of /dev/shm, as in a container
 
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """The settings of jails: the program, and the parts of this machine that they share."""
+    """The settings of jails: the program, and the parts of this machine that they share.
+
+    Without `executes_work`, no file in /sandbox can be executed, whatever its mode.
+    """
 
     program: str
     network: bool
     limits: Limits
     hidden: tuple[Path, ...] = ()  # folders of the fake that are not shown below a system path
     groups: ControlGroups | None = None
+    executes_work: bool = True
     syscall_filter: bytes | None = field(default_factory=keyring_filter)
 
     @property
@@ -68,7 +76,8 @@ class Bubblewrap:
             arguments.append("--unshare-net")
         for descriptor in filters:
             arguments += ["--seccomp", str(descriptor)]
-        return [*arguments, *self._mounts(paths), *_user_arguments(paths.owner)]
+        command = [*arguments, *self._mounts(paths), *_user_arguments(paths.owner)]
+        return command if self.executes_work else [*_without_execution(paths.work), *command]
 
     def _mounts(self, paths: SandboxPaths) -> list[str]:
         # Explicit, as only their owner may enter the parents that bubblewrap creates by itself.
@@ -94,6 +103,13 @@ class Bubblewrap:
 
     def _hidden_in(self, folder: Path) -> list[Path]:
         return [path for path in self.hidden if path != folder and path.is_relative_to(folder)]
+
+
+def _without_execution(folder: Path) -> list[str]:
+    """Return the start of a command that runs another one, which executes no file in `folder`."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    mounts = ["unshare", *user, "--mount", "--propagation", "private"]
+    return [*mounts, "sh", "-c", _FORBID_EXECUTION, str(folder)]
 
 
 def _user_arguments(owner: int | None) -> list[str]:

@@ -74,10 +74,12 @@ def choose_isolation(
     network: Network = "host",
     limits: Limits = DEFAULT_LIMITS,
     hidden: tuple[Path, ...] = (),
+    executes_work: bool = True,
 ) -> Isolation:
     """Return the isolation for a mode; `auto` means a jail if that works on this machine.
 
-    `hidden` are folders of the fake that jails must not show.
+    `hidden` are folders of the fake that jails must not show. Without `executes_work`, they execute
+    no file in /sandbox, if that can be prevented on this machine.
 
     Raises:
         IsolationUnavailable: a jail is required and does not work.
@@ -88,7 +90,11 @@ def choose_isolation(
     program = shutil.which("bwrap")
     problem = _NO_BUBBLEWRAP if program is None else _find_problem(program)
     if problem is None and program is not None:
-        bubblewrap = Bubblewrap(program, network == "host", limits, hidden, control_groups(limits))
+        executes_work = executes_work or _find_problem(program, executes_work=False) is not None
+        groups = control_groups(limits)
+        bubblewrap = Bubblewrap(
+            program, network == "host", limits, hidden, groups, executes_work=executes_work
+        )
         reach = "this machine's network" if network == "host" else "no network"
         return Isolation(
             bubblewrap, f"run in a jail for each sandbox, with its own files and {reach}"
@@ -101,10 +107,12 @@ def choose_isolation(
 
 
 @lru_cache(maxsize=16)
-def _find_problem(program: str) -> str | None:
+def _find_problem(program: str, *, executes_work: bool = True) -> str | None:
     """Return why jails do not work on this machine; None if they do."""
     with tempfile.TemporaryDirectory(prefix="sandbox-fakeproxy-") as directory:
-        bubblewrap = Bubblewrap(program, network=True, limits=DEFAULT_LIMITS)
+        bubblewrap = Bubblewrap(
+            program, network=True, limits=DEFAULT_LIMITS, executes_work=executes_work
+        )
         paths = Isolation(bubblewrap, "").paths(Path(directory).resolve())
         try:
             bubblewrap.prepare(paths)

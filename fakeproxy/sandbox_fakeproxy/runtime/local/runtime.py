@@ -71,7 +71,7 @@ class LocalRuntime(PodRuntime):
     `network` of the machine ("host") or "none", and does not see the folders in
     `hides`. `limits` are those of each sandbox. With a `seed`, the same requests create sessions
     with the same ids. `as_deployed` restores the modes in /sandbox before each command, as chmod
-    has no effect on the deployed proxy.
+    has no effect on the deployed proxy; in a jail, no file there can be executed at any time.
 
     Raises:
         IsolationUnavailable: a jail is required, and does not work on this machine.
@@ -92,7 +92,11 @@ class LocalRuntime(PodRuntime):
         super().__init__(root=root, seed=seed)
         hidden = () if self._given_root is None else (self._given_root,)
         self.isolation = choose_isolation(
-            isolation, network=network, limits=limits, hidden=(*hidden, *hides)
+            isolation,
+            network=network,
+            limits=limits,
+            hidden=(*hidden, *hides),
+            executes_work=not as_deployed,
         )
         self._limits = limits
         self._as_deployed = as_deployed
