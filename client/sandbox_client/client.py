@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .execution.payload import Read
     from .execution.result import CommandResult, Session
     from .files.copy import Copy
-    from .files.listener import CopyListener
+    from .files.model import CopyListener
     from .files.remote import Files
     from .listing import Row
     from .polling import ProgressCallback
@@ -489,6 +489,6 @@ class Client:
 
     def _copy(self, name: str, listener: CopyListener | None) -> Copy:
         from .files.copy import Copy
-        from .files.listener import CopyListener
+        from .files.model import CopyListener
 
         return Copy(self.files, name, listener or CopyListener())

@@ -17,7 +17,7 @@ from sandbox_client.api.files import HOME
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.statuses import ALPHA_READY, StatusRow
-from tests.client.stubs import executed, session_opened
+from tests.client.stubs import error_reply, executed, session_opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +74,8 @@ class SandboxStub:
             case ["shell", "sessions", session] if request.method == "DELETE":
                 self.sessions.discard(session)
                 return httpx.Response(200, json={"success": True})
+            case ["shell", "view"]:  # commands end at once: only a lost one is read
+                return error_reply(404, "Session not found")
             case ["shell", "exec"]:
                 command = str(body["command"])
                 script = next(name for name, word in _SCRIPTS.items() if word in command)

@@ -18,8 +18,7 @@ from sandbox_client.files import local
 from sandbox_client.files.archive import MAX_FILE
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.download import MAX_BLOCKS
-from sandbox_client.files.listener import CopyListener
-from sandbox_client.files.model import CHANGED
+from sandbox_client.files.model import CHANGED, CopyListener
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output

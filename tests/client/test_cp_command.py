@@ -353,6 +353,8 @@ def test_an_outage_is_counted_down_until_something_is_copied(
     assert capsys.readouterr().err == "the proxy does not answer: trying for 30 s more\n"
     progress.transferred(entry, 1)
     assert progress.activity("f") == "f"
+    clock.now += 7
+    assert progress.activity("f") == "f, no progress for 7 s"
 
 
 def test_temporary_files_that_may_remain_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,20 @@ import anyio
 import httpx
 import pytest
 from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError, SandboxNotFound
-from sandbox_client.errors import CommandStateUnknown, NotSent, Paused, SandboxDeleted
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    NotSent,
+    Paused,
+    SandboxDeleted,
+    SessionLost,
+)
 from sandbox_client.files.copy import Copy
-from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import CopyListener
 from sandbox_client.files.outage import OUTAGE_LIMIT, Outage
 
 from tests.client.file_stub import SandboxStub
 from tests.client.statuses import ALPHA_PAUSED
-from tests.client.stubs import FakeClock, client_over, html_page, timing_on
+from tests.client.stubs import FakeClock, client_over, executed, html_page, timing_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -284,6 +290,8 @@ async def test_a_pause_during_a_copy_does_not_say_that_nothing_was_done(tmp_path
     [
         (CommandStateUnknown("unknown"), True, 2),
         (CommandStateUnknown("unknown"), False, 1),
+        (SessionLost("the runtime was restarted"), True, 2),
+        (SessionLost("the runtime was restarted"), False, 1),
         (ProxyFailed("502", status=502), False, 2),
         (ProxyFailed("500", status=500), True, 1),
         (NotSent("refused"), False, 2),
@@ -308,3 +316,33 @@ async def test_only_what_is_safe_is_repeated(
     else:
         await outage.survive(attempt, is_idempotent=is_idempotent)
     assert count == attempts
+
+
+# A command is running, and its session is gone when it is read.
+LOST = executed(status="running", exit_code=None)
+
+
+@pytest.mark.parametrize("script", ["commit", "unpack", "make_directories"])
+async def test_an_upload_repeats_a_script_that_a_restart_of_the_runtime_has_ended(
+    tmp_path: Path, script: str
+) -> None:
+    files = make_tree(tmp_path / "tree")
+    sandbox = SandboxStub(replies={script: [LOST]})
+
+    await upload(RestartingProxy(sandbox, stops_at=0), tmp_path / "tree")
+
+    assert sandbox.files == {f"/sandbox/new/{name}": files[name] for name in files}
+
+
+@pytest.mark.parametrize("script", ["scan", "archive", "pack"])
+async def test_a_download_repeats_a_script_that_a_restart_of_the_runtime_has_ended(
+    tmp_path: Path, script: str
+) -> None:
+    files = make_tree(tmp_path / "tree")
+    content = {f"/sandbox/tree/{name}": data for name, data in files.items()}
+    directories = {"/", "/sandbox", "/sandbox/tree", "/home/gem"}
+    sandbox = SandboxStub(content, directories, replies={script: [LOST]})
+
+    await download(RestartingProxy(sandbox, stops_at=0), tmp_path / "back")
+
+    assert {path.name: path.read_bytes() for path in (tmp_path / "back").iterdir()} == files

@@ -20,7 +20,7 @@ from sandbox_client.errors import FileChanged, LocalFileError, NoSuchFile
 from sandbox_client.files import download as download_module
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.copy import Copy
-from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import CopyListener
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS, needs_jail
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox

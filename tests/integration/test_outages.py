@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client import Client, Config
-from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import CopyListener
 from sandbox_fakeproxy import FakeProxyServer
 
 from tests.fakeproxy.processes import wait_until

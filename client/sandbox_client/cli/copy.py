@@ -27,8 +27,7 @@ from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.files.copy import Copy
-from sandbox_client.files.listener import CopyListener
-from sandbox_client.files.model import Skipped, printable
+from sandbox_client.files.model import CopyListener, Skipped, printable
 from sandbox_client.files.outage import LEFTOVER
 from sandbox_client.text import format_size, pluralize
 
@@ -48,6 +47,7 @@ _ADVICE = (
     " Write ./a:b for a path on this machine with a colon."
 )
 _MAX_PATH = 30  # columns in the progress bar
+_QUIET = 5.0  # seconds without progress, before the bar says so
 
 
 @command(interrupted="interrupted: the copied files stay")
@@ -170,6 +170,7 @@ class CopyProgress(CopyListener):
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._gives_up_at: float | None = None  # while the proxy does not answer
+        self._progressed_at = self._start
 
     @property
     def seconds(self) -> float:
@@ -216,7 +217,7 @@ class CopyProgress(CopyListener):
 
     def transferred(self, entry: FileEntry, size: int) -> None:
         """Advance the bar by `size` bytes of a file."""
-        self._gives_up_at = None
+        self._gives_up_at, self._progressed_at = None, self._clock()
         if self._bar is not None:
             self._bar.update(self._task, advance=size, description=_shorten(entry.path))
 
@@ -244,10 +245,12 @@ class CopyProgress(CopyListener):
         self._console.say(f"{LEFTOVER}{self._console.name}:{printable(pattern)}")
 
     def activity(self, description: str) -> str:
-        """Return what the bar shows of the copy now: an outage, or `description`."""
+        """Return `description`, or the outage or the silence that lasts, with its seconds."""
+        now = self._clock()
         if self._gives_up_at is None:
-            return description
-        return f"no answer, trying {max(self._gives_up_at - self._clock(), 0):.0f} s more"
+            idle = now - self._progressed_at
+            return description if idle < _QUIET else f"{description}, no progress for {idle:.0f} s"
+        return f"no answer, trying {max(self._gives_up_at - now, 0):.0f} s more"
 
     def left_out(self, entry: FileEntry, reason: str) -> None:
         """Count a file as skipped."""

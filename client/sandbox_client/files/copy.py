@@ -28,7 +28,7 @@ from .upload import Upload
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from .listener import CopyListener
+    from .model import CopyListener
     from .remote import Files
 
 

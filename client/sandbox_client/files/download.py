@@ -21,13 +21,13 @@ from sandbox_client.errors import (
     InvalidResponse,
     NoSuchFile,
     SandboxError,
+    SessionNotFound,
     WrongKind,
 )
 
 from . import archive, local, shell_scripts
-from .listener import reason_of
 from .local import AtomicWriter
-from .model import LINK_TO_DIRECTORY, UNSIZED, base_name, printable
+from .model import LINK_TO_DIRECTORY, UNSIZED, base_name, printable, reason_of
 from .remote import CANCEL_DEADLINE, CLEANUP_DEADLINE, new_token, no_hash_tool
 from .shell_scripts import BLOCK_SIZE, FileResult, Slice
 from .upload import MAX_ARGUMENTS
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
-    from .listener import CopyListener
-    from .model import Destination, FileEntry, Tree
+    from .model import CopyListener, Destination, FileEntry, Tree
     from .remote import Files
 
 OPEN_FILES = 64  # of this machine, at the same time
@@ -145,7 +144,7 @@ class Download:
         files.read_written(await self.files.send(request), len(words))
         try:
             output = await self._run(tree.base, archive.pack(scratch), is_idempotent=False)
-        except CommandStateUnknown:
+        except (CommandStateUnknown, SessionNotFound):
             return []
         results = shell_scripts.read_results(output)
         count = archive.block_count(results)

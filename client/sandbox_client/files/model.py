@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import InvalidInput
+from sandbox_client.errors import FileChanged, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sandbox_client.errors import SandboxError
 
 _TEMPORARY = re.compile(r"/\.([^/]{0,255}?)\.part-[0-9a-f]{8}")
 MAX_NAME = 255  # bytes of a file name, as in most file systems
@@ -81,6 +83,40 @@ class Destination:
         return self.name or entry.path
 
 
+class CopyListener:
+    """Receive the progress of a copy; this class ignores it."""
+
+    def begin(self, tree: Tree, *, into: bool) -> None:
+        """Receive a source before anything is copied, and whether the target is a directory."""
+
+    def transferred(self, entry: FileEntry, size: int) -> None:
+        """Receive the number of bytes that were copied since the last call.
+
+        It is negative if they are copied again.
+        """
+
+    def finished(self, entry: FileEntry) -> None:
+        """Receive a file that is complete at its destination."""
+
+    def lost_mode(self, entry: FileEntry) -> None:
+        """Receive a finished file that could be executed and cannot at its destination."""
+
+    def completed(self, entry: FileEntry, *, mode_kept: bool) -> None:
+        """Report a finished file, and whether it can still be executed."""
+        self.finished(entry)
+        if not mode_kept:
+            self.lost_mode(entry)
+
+    def unanswered(self, seconds: float) -> None:
+        """Receive an outage: the seconds for which the copy goes on trying, 0 when it is over."""
+
+    def left_behind(self, pattern: str) -> None:
+        """Receive a path of the sandbox, or a pattern, of temporary files that may remain."""
+
+    def left_out(self, entry: FileEntry, reason: str) -> None:
+        """Receive a file of a directory that could not be copied, and the reason."""
+
+
 def destination(tree: Tree, target: str, *, into: bool) -> Destination:
     """Return where `tree` is copied to: `target` itself, or its name in `target` if `into`."""
     path = posixpath.join(target, tree.name) if into and tree.name else target
@@ -134,3 +170,10 @@ def printable(path: str) -> str:
 def is_below(path: str) -> bool:
     """Check that a path from the sandbox is relative and stays below its directory."""
     return not path.startswith("/") and not {"", ".", ".."} & set(path.split("/"))
+
+
+def reason_of(error: SandboxError) -> str:
+    """Return the reason why a file of a directory was left out."""
+    if isinstance(error, FileChanged):
+        return CHANGED
+    return f"it cannot be read{error.message.partition(' cannot be read')[2]}"

@@ -12,6 +12,7 @@ from sandbox_client.errors import (
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
+    SessionNotFound,
 )
 from sandbox_client.http import GATEWAY_ERRORS
 from sandbox_client.polling import Timing, backoff
@@ -49,7 +50,8 @@ class Outage:
     ) -> T:
         """Return the result of `attempt`, which is repeated during an outage.
 
-        A command of which nothing says whether it was started is repeated if it `is_idempotent`.
+        A command of which nothing says whether it was started, or that a restart of the runtime has
+        ended, is repeated if it `is_idempotent`.
 
         Raises:
             SandboxError: an attempt failed for another reason, or the outage lasts.
@@ -59,7 +61,7 @@ class Outage:
             try:
                 result = await attempt()
             except SandboxError as error:
-                is_unknown = isinstance(error, CommandStateUnknown)
+                is_unknown = isinstance(error, CommandStateUnknown | SessionNotFound)
                 may_repeat = is_idempotent if is_unknown else is_outage(error)
                 if not may_repeat or not self.lasts(start, pause):
                     raise

@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import CommandStateUnknown, FileChanged, FileRefused, LocalFileError
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    FileChanged,
+    FileRefused,
+    LocalFileError,
+    SessionNotFound,
+)
 
 from . import archive, local, shell_scripts
 from .archive import ArchiveWriter
-from .listener import reason_of
-from .model import FileEntry, printable, temp_path
+from .model import FileEntry, printable, reason_of, temp_path
 from .remote import new_token, split_bytes
 from .shell_scripts import PendingUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .listener import CopyListener
-    from .model import Destination, Tree
+    from .model import CopyListener, Destination, Tree
     from .remote import Files
 
 # Characters of file arguments in one command. With its script a command stays under 4,096, the
@@ -100,7 +104,7 @@ class Upload:
                     lambda number, kept: self.listener.completed(entries[number], mode_kept=kept),
                     archive.unpack(archived, words),
                 )
-            except CommandStateUnknown:  # under other temporary names, a repetition is safe
+            except (CommandStateUnknown, SessionNotFound):  # under other names, it may be repeated
                 script = shell_scripts.remove([archived, words])
                 await self.files.run(self.name, to.base, script)
                 return self._take_back(entries)

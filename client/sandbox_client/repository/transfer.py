@@ -34,8 +34,7 @@ from sandbox_client.errors import (
 )
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
-from sandbox_client.files.listener import CopyListener
-from sandbox_client.files.model import destination
+from sandbox_client.files.model import CopyListener, destination
 from sandbox_client.files.remote import new_token
 from sandbox_client.text import format_size, last_line
 
