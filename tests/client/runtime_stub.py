@@ -48,7 +48,7 @@ class RuntimeStub:
                 self.closed.append(request.url.path.split("/")[-2])
                 return session_opened()
             case _:
-                return session_opened()
+                return session_opened(body.get("session_id", ""))
 
     @property
     def commands(self) -> list[str]:

@@ -123,9 +123,10 @@ class RouteStub:
         route = f"{request.method} {request.url.path.removeprefix('/prefix')}"
         self.asked.append(route)
         self.bodies.append(json.loads(request.content) if request.content else None)
+        session = str(json.loads(request.content or b"{}").get("session_id"))
         known = {
             OPEN: session_opened(),
-            PIPE_OPEN: session_opened(COMMAND),
+            PIPE_OPEN: session_opened(session),
             RUNTIME: described(),
             LIST_FILES: listed(),
             **self.answers,
@@ -259,7 +260,7 @@ def executed(
     output: str = "", exit_code: int | None = 0, status: str = "completed", **more: object
 ) -> httpx.Response:
     """Return the runtime's reply to a command."""
-    data = {"session_id": "s1", "command": "x", "status": status, "output": output, **more}
+    data = {"command": "x", "status": status, "output": output, **more}
     body = {"success": True, "message": "ok", "data": {**data, "exit_code": exit_code}}
     return httpx.Response(200, json={**body, "hint": None})
 
@@ -281,7 +282,6 @@ def view_of(
     earlier = {"ps1": "$ ", "command": "earlier", "output": "earlier\n"}
     last = {"ps1": "$ ", "command": command, "output": output}
     data = {
-        "session_id": SESSION,
         "status": status,
         "output": f"$ {command}\n{output}",
         "console": [earlier] * before + [last],
@@ -299,7 +299,7 @@ def session_list(**rows: dict[str, object]) -> httpx.Response:
 
 def unused_session() -> httpx.Response:
     """Return the runtime's view of a session that has run no command."""
-    data: dict[str, object] = {"session_id": SESSION, "status": "completed", "console": []}
+    data: dict[str, object] = {"status": "completed", "console": []}
     body = {"success": True, "message": "ok", "hint": None}
     return httpx.Response(200, json={**body, "data": {**data, "output": ""}})
 
@@ -313,7 +313,6 @@ def piped(
 ) -> httpx.Response:
     """Return the pipe API's reply to a command."""
     data: dict[str, object] = {
-        "session_id": COMMAND,
         "command_id": "c1",
         "command": piped_line("make"),
         "status": status,
@@ -344,7 +343,7 @@ def piped_output(
         "status": status,
         "exit_code": exit_code,
     }
-    data = {"session_id": COMMAND, "stdout": stdout, "stderr": stderr, "offset": end}
+    data = {"stdout": stdout, "stderr": stderr, "offset": end}
     body = {"success": True, "message": "ok", "hint": None}
     ended = {**data, "stderr_offset": stderr_end, "command": row if status else None}
     return httpx.Response(200, json={**body, "data": ended})

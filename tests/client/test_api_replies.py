@@ -35,6 +35,14 @@ _READERS: dict[str, Callable[[Reply], object]] = {
     "pipe sessions": pipes.read_sessions,
 }
 
+_READERS_OF_MINE: dict[str, Callable[[Reply], object]] = {
+    "executed": lambda reply: shell.read_executed(reply, "mine"),
+    "viewed": lambda reply: shell.read_view(reply, session="mine"),
+    "pipe executed": lambda reply: pipes.read_executed(reply, "mine"),
+    "pipe output": lambda reply: pipes.read_output(reply, 0, 0, "mine"),
+    "pipe opened": lambda reply: pipes.read_opened(reply, "mine"),
+}
+
 
 def json_reply(value: object, status: int = 200) -> Reply:
     return as_reply(httpx.Response(status, json=value))
@@ -125,6 +133,15 @@ def test_a_reply_without_success_is_refused(
 ) -> None:
     with pytest.raises(InvalidResponse, match=words):
         read(json_reply(value))
+
+
+@pytest.mark.parametrize("read", _READERS_OF_MINE.values(), ids=_READERS_OF_MINE)
+def test_the_output_of_another_session_is_refused(read: Callable[[Reply], object]) -> None:
+    data = {"session_id": "mine", "status": "completed", "exit_code": 0}
+
+    read(json_reply({"success": True, "data": data}))
+    with pytest.raises(InvalidResponse, match="is about session theirs, not 'mine'"):
+        read(json_reply({"success": True, "data": data | {"session_id": "theirs"}}))
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,8 @@ def list_sessions(name: str) -> Request:
     return Request.to_read("list sessions", _path(name, "sessions"), name)
 
 
-def read_executed(reply: Reply) -> PipeSnapshot:
-    """Read the reply to `execute`.
+def read_executed(reply: Reply, session: str = "") -> PipeSnapshot:
+    """Read the reply to `execute` in `session`.
 
     If the output may have been truncated, the command is reported as running without output, so
     that all of it is read with `output`.
@@ -140,16 +140,16 @@ def read_executed(reply: Reply) -> PipeSnapshot:
         ProxyFailed: the runtime could not run the command.
         InvalidResponse: the reply is malformed.
     """
-    data = as_object(data_of(reply), "data")
+    data = as_object(data_of(reply, session), "data")
     status, chunks = _status_of(data), _non_empty(*_streams(data, 0, 0))
     if any(each.gone or len(each.text) > MAX_UNCUT for each in chunks):
         return PipeSnapshot(replace(status, state="running", exit_code=None))
     return PipeSnapshot(status, chunks)
 
 
-def read_output(reply: Reply, offset: int, stderr_offset: int) -> PipeSnapshot:
-    """Read the reply to `output` with these byte offsets."""
-    data = as_object(data_of(reply), "data")
+def read_output(reply: Reply, offset: int, stderr_offset: int, session: str = "") -> PipeSnapshot:
+    """Read the reply to `output` of `session` with these byte offsets."""
+    data = as_object(data_of(reply, session), "data")
     command = data.get("command")
     if command is None:
         return PipeSnapshot(CommandStatus("empty"))
@@ -179,13 +179,13 @@ def read_sessions(reply: Reply) -> list[SessionRow]:
     ]
 
 
-def read_opened(reply: Reply) -> None:
-    """Check the reply to `open_session`.
+def read_opened(reply: Reply, session: str) -> None:
+    """Check the reply to `open_session` of `session`.
 
     Raises:
-        InvalidResponse: there is no session; a command would run in another one.
+        InvalidResponse: there is no session or another one, in which a command would run.
     """
-    member(as_object(data_of(reply), "data"), "session_id", str)
+    member(as_object(data_of(reply, session), "data"), "session_id", str)
 
 
 def _line(task: Task) -> str:

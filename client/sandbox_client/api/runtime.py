@@ -6,12 +6,12 @@ import math
 import re
 import shlex
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-from sandbox_client.errors import InvalidInput, ProxyFailed
-from sandbox_client.text import KEY_PREFIX, one_line, pluralize
+from sandbox_client.errors import InvalidInput, InvalidResponse, ProxyFailed
+from sandbox_client.text import KEY_PREFIX, as_word, one_line, pluralize
 
-from .message import Request, as_object, check_text, member, mismatch, path_of
+from .message import Request, as_object, check_text, member, mismatch, optional, path_of
 from .sandboxes import check_name
 
 if TYPE_CHECKING:
@@ -266,12 +266,12 @@ def command_in_comment(line: str) -> str:
     return command if found and _PAYLOAD_END.search(line) else line
 
 
-def data_of(reply: Reply) -> object:
-    """Return the `data` of a reply of the runtime.
+def data_of(reply: Reply, session: str = "") -> object:
+    """Return the `data` of a reply of the runtime; images may leave out the id of the session.
 
     Raises:
         ProxyFailed: the runtime reports a failure.
-        InvalidResponse: the reply is malformed.
+        InvalidResponse: the reply is malformed, or is about another session than `session`.
     """
     content = as_object(reply.json(), "the reply")
     if content.get("success") is False:
@@ -280,6 +280,13 @@ def data_of(reply: Reply) -> object:
             advice="Try again; if it stays, restart the sandbox with {pause} and {resume}.",
             retryable=False,
         )
+    data = content.get("data")
+    if session and isinstance(data, dict):
+        found = optional(cast("dict[str, object]", data), "session_id") or session
+        if found != session:
+            raise InvalidResponse(
+                f"The sandbox's reply is about session {as_word(found)}, not '{session}'"
+            )
     return content.get("data")
 
 

@@ -204,26 +204,26 @@ def list_sessions(name: str) -> Request:
     return Request.to_read("list sessions", _path(name, "sessions"), name)
 
 
-def read_executed(reply: Reply) -> Snapshot:
-    """Read the reply to `execute`; short commands have already ended.
+def read_executed(reply: Reply, session: str = "") -> Snapshot:
+    """Read the reply to `execute` in `session`; short commands have already ended.
 
     Raises:
         ProxyFailed: the runtime could not run the command.
         InvalidResponse: the reply is malformed.
     """
-    data = as_object(data_of(reply), "data")
+    data = as_object(data_of(reply, session), "data")
     state = _state(member(data, "status", str))
     status = _status(optional(data, "command"), exit_code_of(data), state)
     return Snapshot(status, text_of(data.get("output"), "data.output"))
 
 
-def read_view(reply: Reply, mark: str = "") -> Snapshot:
-    """Read the last command with this mark, or the last command, from the reply to `view`.
+def read_view(reply: Reply, mark: str = "", session: str = "") -> Snapshot:
+    """Read the last command with this mark, or the last one, from the reply to `view`.
 
     The session's console has a record for each command. The exit code is known only for the last
     record; the commands before it are completed.
     """
-    data = as_object(data_of(reply), "data")
+    data = as_object(data_of(reply, session), "data")
     has_console = data.get("console") is not None
     console = cast("list[object]", member(data, "console", list) if has_console else [])
     records = [as_object(each, "data.console[]") for each in console]

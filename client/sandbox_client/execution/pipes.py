@@ -66,7 +66,7 @@ class PipeCommand(RemoteCommand):
             NoSuchAPI: the runtime has no pipe API.
         """
         request = pipes.open_session(self.name, self.session)
-        pipes.read_opened(await self._request(request))
+        pipes.read_opened(await self._request(request), self.session)
 
     async def look(self, deadline: float | None = None, *, sent: bool = False) -> None:
         """Read the state and the output since the last look."""
@@ -97,7 +97,7 @@ class PipeCommand(RemoteCommand):
         offset = pipes.PAST_THE_END
         request = pipes.output(self.name, self.session, offset, offset)
         reply = await self._request(request, sent=sent, deadline=deadline)
-        return pipes.read_output(reply, offset, offset)
+        return pipes.read_output(reply, offset, offset, self.session)
 
     async def wait(self, pause: float) -> None:
         """Wait for output or the end with a long poll; after output, pause for AFTER_OUTPUT."""
@@ -131,14 +131,14 @@ class PipeCommand(RemoteCommand):
         return pipes.execute(self.name, self.session, task)
 
     async def _read_reply(self, reply: Reply) -> None:
-        self._update(pipes.read_executed(reply))
+        self._update(pipes.read_executed(reply, self.session))
 
     async def _poll(self, seconds: float, deadline: float, *, sent: bool) -> bool:
         """Read new output, with a long poll of `seconds`; return whether there was any."""
         offset, stderr_offset = self._output_mask.end, self._errors_mask.end
         request = pipes.output(self.name, self.session, offset, stderr_offset, wait=seconds)
         reply = await self._request(request, sent=sent, deadline=deadline)
-        snapshot = pipes.read_output(reply, offset, stderr_offset)
+        snapshot = pipes.read_output(reply, offset, stderr_offset, self.session)
         if snapshot.status.state != "empty":
             self._check_starts(snapshot.ends)
         self._update(snapshot)

@@ -123,7 +123,7 @@ class TerminalCommand(RemoteCommand):
         return shell.execute(self.name, self.session, task, mark=self._mark)
 
     async def _read_reply(self, reply: Reply) -> None:
-        snapshot = shell.read_executed(reply)
+        snapshot = shell.read_executed(reply, self.session)
         if len(snapshot.output) >= CUT_LENGTH:  # the next look reads all of it
             snapshot = Snapshot(replace(snapshot.status, state="running", exit_code=None))
         self._update(snapshot)
@@ -131,7 +131,7 @@ class TerminalCommand(RemoteCommand):
     async def _view(self, deadline: float | None, *, mark: str, sent: bool = False) -> Snapshot:
         request = shell.view(self.name, self.session)
         reply = await self._request(request, sent=sent, deadline=deadline)
-        return shell.read_view(reply, mark)
+        return shell.read_view(reply, mark, self.session)
 
     def _update(self, snapshot: Snapshot) -> None:
         """Update the status, and pass the new output on."""
