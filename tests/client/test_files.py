@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,7 +11,6 @@ import httpx
 import pytest
 from sandbox_client import FileRefused, Paused, ProxyFailed, ProxyUnreachable, SandboxError
 from sandbox_client.errors import FileChanged, NotText, RateLimited
-from sandbox_client.files import remote
 from sandbox_client.files.remote import MAX_LINES, split_bytes
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
@@ -356,11 +356,7 @@ async def test_a_temporary_file_that_cannot_be_removed_is_named_in_the_advice() 
     assert caught.value.advice.endswith("Temporary files may remain: /sandbox/a/.*.part-*")
 
 
-async def test_an_error_does_not_wait_long_for_the_removal_of_a_temporary_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(remote, "CLEANUP_DEADLINE", 0.01)
-
+async def test_an_error_does_not_wait_long_for_the_removal_of_a_temporary_file() -> None:
     async def refuse(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/file/write"):
             return error_reply(403, "no")
@@ -368,8 +364,9 @@ async def test_an_error_does_not_wait_long_for_the_removal_of_a_temporary_file(
         raise AssertionError
 
     async with client_over(refuse) as client:
+        files = replace(client.files, cleanup_deadline=0.01)
         with anyio.fail_after(5), pytest.raises(SandboxError) as caught:
-            await client.write_file("box", "f", "new")
+            await files.write("box", "f", b"new")
 
     assert "Temporary files may remain" in caught.value.advice
 

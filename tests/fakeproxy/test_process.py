@@ -315,9 +315,7 @@ async def test_as_process_1_of_a_container_it_reaps_orphans(environment: dict[st
         await user.post("/api/sandboxes", json={"name": "box"})
         await execute(user, "(setsid true &); (setsid true &); sleep 0.1")
         (process,) = psutil.Process(fake.process.pid).children()
-        await wait_until(
-            lambda: all(each.status() != psutil.STATUS_ZOMBIE for each in process.children())
-        )
+        await wait_until(lambda: all(is_running(each.pid) for each in process.children()))
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(fake.process.communicate(), STOP_TIMEOUT)
     await user.aclose()

@@ -28,7 +28,7 @@ from sandbox_client.errors import (
 from . import archive, local, shell_scripts
 from .local import AtomicWriter
 from .model import LINK_TO_DIRECTORY, UNSIZED, base_name, printable, reason_of
-from .remote import CANCEL_DEADLINE, CLEANUP_DEADLINE, new_token, no_hash_tool
+from .remote import CANCEL_DEADLINE, new_token, no_hash_tool
 from .shell_scripts import BLOCK_SIZE, FileResult, Slice
 from .upload import MAX_ARGUMENTS
 
@@ -66,7 +66,7 @@ class Download:
         if not self._scratches:
             return
         is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        deadline = CANCEL_DEADLINE if is_cancelled else CLEANUP_DEADLINE
+        deadline = CANCEL_DEADLINE if is_cancelled else self.files.cleanup_deadline
         with anyio.move_on_after(deadline, shield=True), contextlib.suppress(SandboxError):
             script = shell_scripts.remove_scratch(*self._scratches)
             await self.files.one_shot.run(self.name, files.HOME, script)

@@ -116,13 +116,15 @@ class Files:
     """The files of `sandboxes`; `one_shot` runs the scripts for operations without a file API.
 
     `outage` says how long an operation is repeated while the proxy does not answer. `on_leftover`
-    is called with a pattern of the temporary files that may remain after a cancellation.
+    is called with a pattern of the temporary files that may remain after a cancellation. Their
+    removal after an error takes at most `cleanup_deadline` seconds.
     """
 
     sandboxes: Sandboxes
     one_shot: OneShotCommands
     outage: Outage = field(default_factory=Outage)
     on_leftover: Callable[[str], None] = lambda _pattern: None
+    cleanup_deadline: float = CLEANUP_DEADLINE
 
     async def read(self, name: str, path: str, *, first: int = 1, last: int | None = None) -> str:
         """Return lines `first` to `last` of a text file, at most `MAX_LINES` of them.
@@ -315,10 +317,11 @@ class Files:
         )
 
     async def remove(
-        self, name: str, base: str, paths: Sequence[str], deadline: float = CLEANUP_DEADLINE
+        self, name: str, base: str, paths: Sequence[str], deadline: float | None = None
     ) -> bool:
         """Remove files, also in a cancelled task; return False if that failed or took too long."""
-        with anyio.move_on_after(deadline, shield=True):
+        limit = self.cleanup_deadline if deadline is None else deadline
+        with anyio.move_on_after(limit, shield=True):
             try:
                 await self.one_shot.run(name, base, shell_scripts.remove(paths))
             except NoSuchFile:
