@@ -106,9 +106,7 @@ class Repositories:
             require_ours(store, checked)
             if not checked.has_program:
                 raise sandbox_answers.no_program(wanted.program)
-            manager = outgoing(
-                *(store, name, where, decision), history=wanted.history, sandbox_has=checked.sent
-            )
+            manager = outgoing(store, name, where, found, decision, sandbox_has=checked.sent)
             transfer.begin("making a snapshot of the working tree")
             async with transfer.managed(manager) as out:
                 if out.is_needed:

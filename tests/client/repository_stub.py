@@ -159,12 +159,12 @@ class Exchange:
     def push(self) -> tuple[Amount, int]:
         """Send the working tree; return the amount, and the size of the bundle."""
         store = self.store
-        paths = survey(self.repository, history=self.history).paths
-        decision = decide(paths, self.include, self.leave_out)
+        found = survey(self.repository, history=self.history)
+        decision = decide(found.paths, self.include, self.leave_out)
         checked = self.check()
         require_ours(store, checked)
         with outgoing(
-            store, NAME, str(self.box), decision, history=self.history, sandbox_has=checked.sent
+            *(store, NAME, str(self.box), found, decision), sandbox_has=checked.sent
         ) as out:
             if not out.is_needed:
                 out.confirm()

@@ -197,7 +197,7 @@ def test_a_directory_of_the_sandbox_must_be_absolute(person: Git, tmp_path: Path
 
     with (
         pytest.raises(InvalidInput, match="not an absolute path"),
-        outgoing(store, "box", "project", decide([], (), ())),
+        outgoing(store, "box", "project", survey(store.repository), decide([], (), ())),
     ):
         pass
 

@@ -88,6 +88,14 @@ def test_a_plan_says_what_goes_where_to_and_what_stays() -> None:
         (replace(PLAN, branch=""), "(detached HEAD at 1111111111)"),
         (replace(PLAN, head=""), "(branch main, no commit yet)"),
         (replace(PLAN, has_history=True), "2 commits with the history"),
+        (
+            replace(PLAN, amount=Amount(1, 2, 2, 1, 3_000_000)),
+            "1 file (2 bytes) and 1 earlier version of a file (3.0 MB), 2 commits",
+        ),
+        (
+            replace(PLAN, amount=Amount(1, 2, 2, 3, 20)),
+            " and 3 earlier versions of files (20 bytes), 2",
+        ),
         (replace(PLAN, is_needed=False), "box has just this already, in /sandbox/project"),
         (replace(PLAN, is_needed=False, has_work=True), "already, and work on it, in"),
     ],

@@ -15,7 +15,7 @@ from sandbox_client.repository import sandbox_answers, sandbox_scripts
 from sandbox_client.repository.branch import ignored_here
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.outgoing import outgoing
-from sandbox_client.repository.snapshot import survey
+from sandbox_client.repository.snapshot import Amount, survey
 
 from tests.client.repository_stub import (
     NAME,
@@ -167,6 +167,33 @@ def test_a_second_push_sends_only_what_is_new(exchange: Exchange) -> None:
     assert second < 2000
     assert amount.files == 2
     assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_the_amount_counts_all_that_goes_with_head(exchange: Exchange) -> None:
+    write(exchange.top, {"large.bin": os.urandom(300_000), "same": "two\n"})
+    commit_all(exchange.top)
+    (exchange.top / "large.bin").unlink()
+    write(exchange.top, {"a.txt": "1\n"})
+
+    amount, size = exchange.push()
+    (exchange.top / "d" / "b.txt").rename(exchange.top / "moved.txt")
+    moved, _ = exchange.push()
+
+    assert size > 300_000
+    assert amount == Amount(files=3, size=6, commits=2, earlier=2, earlier_size=300_004)
+    assert moved == Amount(files=1, size=0, commits=1)
+
+
+def test_the_amount_counts_the_history(exchange: Exchange) -> None:
+    write(exchange.top, {"large.bin": os.urandom(300_000)})
+    commit_all(exchange.top)
+    (exchange.top / "large.bin").unlink()
+    commit_all(exchange.top)
+    exchange.history = True
+
+    amount, _ = exchange.push()
+
+    assert amount == Amount(files=2, size=8, commits=3, earlier=1, earlier_size=300_000)
 
 
 def test_a_second_push_of_the_same_sends_nothing(exchange: Exchange) -> None:
@@ -627,7 +654,7 @@ def test_a_partial_clone(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     whole = to_sandbox(tmp_path / "more", top)
     whole.history = True
-    with pytest.raises(GitFailed, match="git pack-objects failed"):
+    with pytest.raises(GitFailed, match="git rev-list failed"):
         whole.push()
 
 
@@ -717,15 +744,25 @@ def test_a_secret_of_the_history_goes_only_by_a_decision(exchange: Exchange) -> 
         exchange.push()
 
 
-def test_a_file_that_came_after_the_decision_stops_a_push(exchange: Exchange) -> None:
-    decision = decide(survey(exchange.repository).paths, (), ())
-    write(exchange.top, {".env": "TOKEN=1"})
+@pytest.mark.parametrize("state", ["untracked", "staged", "committed"])
+def test_a_secret_that_came_after_the_decision_does_not_go(exchange: Exchange, state: str) -> None:
+    write(exchange.top, {"new.txt": "x\n", "gone.txt": "x\n"})
+    store = exchange.store
+    found = survey(store.repository)
+    decision = decide(found.paths, (), ())
+    (exchange.top / "gone.txt").unlink()
+    write(exchange.top, {".env": "TOKEN=1", "a.txt": "changed\n"})
+    if state != "untracked":
+        git(exchange.top, "add", "-A")
+    if state == "committed":
+        git(exchange.top, "commit", "-qm", "Secret")
 
-    with (
-        pytest.raises(RepositoryRefused, match=r"changed while it was read: \.env is new"),
-        outgoing(exchange.store, NAME, str(exchange.box), decision),
-    ):
-        raise AssertionError("it was made")
+    with outgoing(store, NAME, str(exchange.box), found, decision) as out:
+        names = out.stage.git.names("ls-tree", "-r", "-z", "--name-only", out.sent.commit)
+        objects = out.stage.git.text("rev-list", "--objects", out.sent.commit)
+
+    assert names == ["a.txt", "d/b.txt", "new.txt"]
+    assert ".env" not in objects
 
 
 def test_ignored_files_that_a_merge_would_overwrite_are_found(exchange: Exchange) -> None:

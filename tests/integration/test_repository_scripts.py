@@ -39,13 +39,13 @@ async def test_a_repository_goes_and_comes_back(
     top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n"})
     write(top, {"it's new\n.txt": "x\n"})
     store = Store(open_repository(str(top), Git.of_person({"PATH": PATH, "HOME": str(tmp_path)})))
-    decision = decide(survey(store.repository).paths, (), ())
+    found = survey(store.repository)
     async with ready_sandbox(tmp_path / "sandboxes", isolation=isolation) as box:
         checked = sandbox_answers.read_checked(
             await run(box, sandbox_scripts.check(DIRECTORY), session)
         )
         assert checked.state == "absent"
-        with outgoing(store, BOX, DIRECTORY, decision) as out:
+        with outgoing(store, BOX, DIRECTORY, found, decide(found.paths, (), ())) as out:
             bundle = out.bundle()
             await box.client.upload(BOX, [str(bundle.path)], "/sandbox/in.bundle")
             out.announce()

@@ -29,6 +29,8 @@ def plan_content(plan: PushPlan) -> dict[str, object]:
         "head": plan.head,
         "files": plan.amount.files,
         "bytes": plan.amount.size,
+        "earlier_versions": plan.amount.earlier,
+        "earlier_bytes": plan.amount.earlier_size,
         "commits": plan.amount.commits,
         "history": plan.has_history,
         "untracked": len(plan.survey.untracked),
@@ -60,6 +62,11 @@ def describe_plan(plan: PushPlan) -> list[str]:
         return [f"{plan.name} has just this already{work}, in {plan.directory}", *_notes(plan)]
     amount = plan.amount
     files = f"{pluralize(amount.files, 'file')} ({format_size(amount.size)})"
+    if amount.earlier:
+        versions = "1 earlier version of a file"
+        if amount.earlier > 1:
+            versions = f"{amount.earlier} earlier versions of files"
+        files += f" and {versions} ({format_size(amount.earlier_size)})"
     history = f"{pluralize(amount.commits, 'commit')}" + (
         " with the history" if plan.has_history else ", no earlier history"
     )

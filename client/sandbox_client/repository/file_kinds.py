@@ -70,17 +70,16 @@ HARMLESS = (
 
 @dataclass(frozen=True)
 class Decision:
-    """What the person has decided: `open` waits for a decision and stops the transfer.
+    """The decision about each path: `open` has those that still wait, and stops the transfer.
 
-    `left_out` has every path that stays here, also those that do not look like secrets;
-    `unused` has the patterns that met no path, and `paths` every path that was looked at.
+    `left_out` has every path that stays here, also those that do not look like secrets; `unused`
+    has the patterns that fit no path.
     """
 
     open: tuple[str, ...]
     included: tuple[str, ...]
     left_out: tuple[str, ...]
     unused: tuple[str, ...]
-    paths: frozenset[str]
 
 
 def looks_like_secret(path: str) -> bool:
@@ -108,8 +107,7 @@ def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str
     included: list[str] = []
     left_out: list[str] = []
     used: set[str] = set()
-    known = tuple(paths)
-    for path in known:
+    for path in paths:
         out = _matching(path, leave_out)
         into = _matching(path, include)
         used.update(out, into)
@@ -118,7 +116,7 @@ def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str
         elif looks_like_secret(path):
             (included if into else undecided).append(path)
     unused = tuple(each for each in (*include, *leave_out) if each not in used)
-    return Decision(tuple(undecided), tuple(included), tuple(left_out), unused, frozenset(known))
+    return Decision(tuple(undecided), tuple(included), tuple(left_out), unused)
 
 
 def _matching(path: str, patterns: Sequence[str]) -> list[str]:

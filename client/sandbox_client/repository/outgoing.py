@@ -13,7 +13,7 @@ from sandbox_client.text import pluralize
 
 from .bundle import BundleFile, create_bundle, sha256_of
 from .names import shown
-from .snapshot import Amount, measure, survey, take_snapshot
+from .snapshot import Amount, measure, take_snapshot
 from .store import Sent, Store
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _NAMED = 20  # paths in a message
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What goes to a sandbox, which has the commit `have` already, or nothing if that is empty."""
+    """A push to a sandbox, which has the commit `have` already, or nothing if that is empty."""
 
     store: Store
     stage: Stage
@@ -103,14 +103,15 @@ def outgoing(
     store: Store,
     sandbox: str,
     directory: str,
+    found: Survey,
     decision: Decision,
     *,
-    history: bool = False,
     sandbox_has: str = "",
 ) -> Generator[Outgoing]:
     """Make a snapshot for `directory` of a sandbox; nothing is sent, and nothing kept.
 
-    `sandbox_has` is the commit that the sandbox says it has; it counts only if it was sent.
+    It has the files of `found`, about which `decision` was made, and no others. `sandbox_has` is
+    the commit that the sandbox says it has; it counts only if it was sent.
 
     Raises:
         RepositoryRefused: a file waits for a decision, or cannot be left out.
@@ -118,13 +119,10 @@ def outgoing(
     """
     require_decided(decision)
     require_absolute(directory)
-    repository = store.repository
-    found = survey(repository, history=history)
-    _require_same(found, decision)
-    _require_possible(found, decision, history=history)
+    repository, history = store.repository, found.has_history
+    _require_possible(found, decision)
     with store.stage() as stage:
-        left_out = set(decision.left_out)
-        snapshot = take_snapshot(repository, found, stage, left_out=left_out, history=history)
+        snapshot = take_snapshot(repository, found, stage, left_out=set(decision.left_out))
         before = store.find(sandbox, directory, sandbox_has) if sandbox_has else None
         if before and not store.is_complete(before):
             before, sandbox_has = None, ""
@@ -159,22 +157,9 @@ def require_absolute(directory: str) -> None:
         )
 
 
-def _require_same(found: Survey, decision: Decision) -> None:
-    """Check that no file has come since the person decided: it could be a secret.
-
-    Raises:
-        RepositoryRefused: one has.
-    """
-    if new := sorted(set(found.paths) - decision.paths):
-        raise RepositoryRefused(
-            f"The working tree changed while it was read: {shown(new[0])} is new",
-            advice="Nothing was sent. Send it again with {push}.",
-        )
-
-
-def _require_possible(found: Survey, decision: Decision, *, history: bool) -> None:
+def _require_possible(found: Survey, decision: Decision) -> None:
     kept = [each for each in decision.left_out if each in found.in_head | found.only_in_history]
-    if history and kept:
+    if found.has_history and kept:
         raise RepositoryRefused(
             f"{shown(kept[0])} is in the history, which would go with --history",
             advice="Leave out --history, or send it with `remote-sandbox push --include PATH`.",

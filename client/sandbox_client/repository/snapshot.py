@@ -1,8 +1,8 @@
 """The working tree as it is, as a commit on top of HEAD, without a change of the repository.
 
-`survey` lists what would go, by name. `take_snapshot` then adds it with a temporary index and a
-temporary object directory. The commit depends on nothing but the content and HEAD, so that an
-interrupted transfer goes on with the same one.
+`survey` lists the names of all files that would go. `take_snapshot` then adds those, and no others,
+with a temporary index and a temporary object directory. The commit depends on nothing but the
+content and HEAD, so that an interrupted transfer goes on with the same one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .names import encode, nul_list
+from sandbox_client.errors import GitFailed
+from sandbox_client.text import pluralize
+
+from .names import decode, encode, nul_list
 from .store import Withheld
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from .git import Git
     from .local import Repository
@@ -31,10 +34,10 @@ _FIRST_DATE = "946684800 +0000"  # of a snapshot without a commit before it: the
 
 @dataclass(frozen=True)
 class Survey:
-    """The names of what would be sent, in order, and what the person should know before.
+    """The names of the files that would be sent, in order, and the notes for the person.
 
     `paths` has all files: those of HEAD, which goes as it is, of the index, and the untracked ones
-    that are not ignored; with `history`, also those of earlier commits. The content of
+    that are not ignored; if it `has_history`, also those of earlier commits. The content of
     `submodules` and of `embedded` repositories stays here.
     """
 
@@ -47,11 +50,12 @@ class Survey:
     unmerged: int
     in_progress: str
     only_in_history: frozenset[str] = frozenset()
+    has_history: bool = False
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A commit of the working tree, and what of it goes to the sandbox.
+    """A commit of the working tree, and the commit that goes to the sandbox.
 
     `commit` is what the sandbox gets: `snapshot` itself, or a commit without parents if tracked
     files are withheld. `boundary` has the commits at which the history ends that is sent.
@@ -66,19 +70,27 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Amount:
-    """How much goes: new or changed files with their bytes, and commits."""
+    """How much goes: new or changed files, other versions of files in the commits, and commits.
+
+    `size` and `earlier_size` are bytes of distinct contents that the sandbox does not have. HEAD
+    goes, too: what the working tree has changed or deleted of it is an earlier version.
+    """
 
     files: int
     size: int
     commits: int
+    earlier: int = 0
+    earlier_size: int = 0
 
 
 def survey(repository: Repository, *, history: bool = False) -> Survey:
-    """List what would be sent of a repository; nothing is read but names."""
+    """List the files of a repository that would be sent; only names are read."""
     git = repository.git
     entries = [each.partition("\t")[::2] for each in git.names("ls-files", "-z", "--stage")]
     others = git.names("ls-files", "-z", "--others", "--exclude-standard")
-    tree = git.names("ls-tree", "-r", "-z", "--name-only", "HEAD") if repository.head else []
+    tree = (
+        git.names("ls-tree", "-r", "-z", "--name-only", repository.head) if repository.head else []
+    )
     earlier = _names_in_history(repository) if history and repository.head else set[str]()
     untracked = [each for each in others if not each.endswith("/")]
     now = {*tree, *(path for _, path in entries), *untracked}
@@ -92,6 +104,7 @@ def survey(repository: Repository, *, history: bool = False) -> Survey:
         unmerged=len({path for meta, path in entries if not meta.endswith(" 0")}),
         in_progress=repository.in_progress,
         only_in_history=frozenset(earlier - now),
+        has_history=history,
     )
 
 
@@ -101,12 +114,12 @@ def take_snapshot(
     stage: Stage,
     *,
     left_out: Collection[str] = (),
-    history: bool = False,
 ) -> Snapshot:
-    """Make a commit of the working tree in `stage`, without the files that are left out.
+    """Make a commit of the surveyed files in `stage`, without those that are left out.
 
-    A tracked file that is left out keeps its version of HEAD in the snapshot, and is withheld from
-    the sandbox; then no history goes either, as that has the file, too.
+    A file that has come since the survey is not in it, also if it was added to the index. A tracked
+    file that is left out keeps its version of HEAD in the snapshot, and is withheld from the
+    sandbox; then no history goes either, as that has the file, too.
 
     Raises:
         GitFailed: a file cannot be read, or changes meanwhile.
@@ -116,32 +129,69 @@ def take_snapshot(
     index.copy(Path(repository.git_dir, "index"))
     index.git.run("add", "--update", "--", ".")
     index.add(each for each in found.untracked if each not in left_out)
-    kept = _entries(repository.git, "HEAD") if head and left_out else {}
+    index.keep_only(found.paths)
+    kept = _entries(repository.git, head) if head and left_out else {}
     index.restore({path: kept.get(path) for path in left_out if path not in found.untracked})
     snapshot = _commit(repository, stage, index.write(), [head] if head else [], MESSAGE)
     withheld = tuple(kept[path] for path in sorted(left_out) if path in kept)
     if withheld:
         commit = _without(repository, stage, snapshot, withheld)
         return Snapshot(head, snapshot, commit, (), withheld)
-    boundary = repository.shallow if history else tuple(each for each in [head] if each)
+    boundary = repository.shallow if found.has_history else tuple(each for each in [head] if each)
     return Snapshot(head, snapshot, snapshot, boundary)
 
 
 def measure(stage: Stage, commit: str, have: str = "") -> Amount:
-    """Count what a commit has more than `have`; the stage's history must end where it is sent."""
+    """Count what goes with a commit if the sandbox has `have`.
+
+    The stage's history must end where it is sent.
+    """
+    listed = _listed(stage.git, commit, have)
+    kinds = [each.partition(" ")[::2] for each in _described(stage.git, listed)]
+    sizes = {
+        each: int(size) for each, (kind, size) in zip(listed, kinds, strict=True) if kind == "blob"
+    }
+    files = _new_files(stage.git, commit, have)
+    now = sum(sizes.get(each, 0) for each in set(files))
+    earlier = sizes.keys() - set(files)
+    return Amount(
+        files=len(files),
+        size=now,
+        commits=sum(kind == "commit" for kind, _ in kinds),
+        earlier=len(earlier),
+        earlier_size=sum(sizes.values()) - now,
+    )
+
+
+def _listed(git: Git, commit: str, have: str) -> list[str]:
+    """Return the ids of all objects that a thin pack has, also those that are deltas in it."""
+    ends = [commit, *([f"^{have}"] if have else [])]
+    text = git.text("rev-list", "--objects-edge-aggressive", "--no-object-names", *ends)
+    return [each for each in text.split() if not each.startswith("-")]
+
+
+def _described(git: Git, ids: Sequence[str]) -> list[str]:
+    """Return the type and the size of objects.
+
+    Raises:
+        GitFailed: one is missing.
+    """
+    lines = "".join(f"{each}\n" for each in ids).encode()
+    output = git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=lines)
+    described = decode(output).splitlines()
+    if missing := [each for each in described if each.endswith(" missing")]:
+        raise GitFailed(f"{pluralize(len(missing), 'object')} that would go cannot be read")
+    return described
+
+
+def _new_files(git: Git, commit: str, have: str) -> list[str]:
+    """Return the ids of the files of a commit that are not in `have` at the same path."""
     if have:
         words = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=d", have, commit)
-        metas = [each.split(" ") for each in stage.git.names(*words)[::2]]
-        ids = [meta[3] for meta in metas if meta[1] != GITLINK]
-    else:
-        entries = (each.partition("\t")[0] for each in _tree(stage.git, commit))
-        ids = [meta.split(" ")[2] for meta in entries if not meta.startswith(GITLINK)]
-    sizes = stage.git.run(
-        "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{i}\n" for i in ids).encode()
-    )
-    earlier = [f"^{have}"] if have else []
-    commits = stage.git.text("rev-list", "--count", commit, *earlier)
-    return Amount(len(ids), sum(map(int, sizes.split())), int(commits))
+        metas = [each.split(" ") for each in git.names(*words)[::2]]
+        return [meta[3] for meta in metas if meta[1] != GITLINK]
+    entries = (each.partition("\t")[0] for each in _tree(git, commit))
+    return [meta.split(" ")[2] for meta in entries if not meta.startswith(GITLINK)]
 
 
 class _Index:
@@ -160,8 +210,13 @@ class _Index:
             shutil.copy2(source, self.path)
 
     def add(self, paths: Iterable[str]) -> None:
-        """Add untracked files as they are in the working tree."""
-        self.git.run("update-index", "--add", "-z", "--stdin", stdin=nul_list(paths))
+        """Add untracked files as they are in the working tree; one that is gone is left out."""
+        self.git.run("update-index", "--add", "--remove", "-z", "--stdin", stdin=nul_list(paths))
+
+    def keep_only(self, paths: Iterable[str]) -> None:
+        """Remove all other paths."""
+        others = set(self.git.names("ls-files", "-z")).difference(paths)
+        self.restore(dict.fromkeys(others))
 
     def restore(self, entries: dict[str, Withheld | None]) -> None:
         """Give paths these versions, or remove them."""
@@ -233,8 +288,8 @@ def _entries(git: Git, commit: str) -> dict[str, Withheld]:
 
 
 def _names_in_history(repository: Repository) -> set[str]:
-    words = ("log", "--format=", "--name-only", "-z", "-m", "--no-renames", "--root", "HEAD")
-    return set(repository.git.names(*words))
+    words = ("log", "--format=", "--name-only", "-z", "-m", "--no-renames", "--root")
+    return set(repository.git.names(*words, repository.head))
 
 
 def _lfs_files(git: Git) -> list[str]:
