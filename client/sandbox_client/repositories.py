@@ -241,7 +241,6 @@ class Repositories:
             store.repository.top,
             sent.directory,
             branch,
-            base=sent.snapshot if sent.head and sent.snapshot != sent.head else "",
             left_uncommitted=exported.left_uncommitted,
             other_branches=max(exported.branches - 1, 0),
         )
@@ -312,8 +311,11 @@ def _finish(
     if exported.size:
         imported = import_and_record(store, sent, work, exported, result.branch)
     summary = summarize(work)
+    head = store.repository.relation_to(imported.new)
     result = replace(
         result,
+        head=head,
+        base=sent.snapshot if head != "related" or sent.snapshot != sent.head else "",
         commit=imported.new,
         is_new=not imported.old,
         is_changed=imported.is_changed,

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import RepositoryRefused, SandboxError
 from sandbox_client.polling import Timing
+from sandbox_client.presentation.repositories import next_commands
 from sandbox_client.prompts import Prompts
 
 from tests.client.repository_stub import (
@@ -20,6 +21,7 @@ from tests.client.repository_stub import (
     fingerprint,
     git,
     make_repository,
+    run,
     tree_of_directory,
     write,
 )
@@ -94,6 +96,90 @@ async def test_work_goes_forward_after_each_pull(tmp_path: Path) -> None:
             pull = await box.client.pull(BOX, str(top))
             assert pull.is_changed
     assert git(top, "show", f"{BRANCH}:a.txt") == "three"
+
+
+def without_commit(at: Path) -> Path:
+    top = make_repository(at)
+    write(top, {"a.txt": "one\n"})
+    return top
+
+
+def with_commit(at: Path) -> Path:
+    return make_repository(at, {"a.txt": "one\n"})
+
+
+def detached(at: Path) -> Path:
+    git(with_commit(at), "checkout", "-q", "--detach")
+    return at
+
+
+def shallow(at: Path) -> Path:
+    origin = with_commit(at.parent / "origin")
+    write(origin, {"a.txt": "two\n"})
+    commit_all(origin)
+    git(at.parent, "clone", "-q", "--depth", "1", f"file://{origin}", str(at))
+    return at
+
+
+def with_changes(at: Path) -> Path:
+    write(with_commit(at), {"mine.txt": "x\n"})
+    return at
+
+
+def do_nothing(top: Path) -> None:
+    pass
+
+
+def leave_history(top: Path) -> None:
+    git(top, "checkout", "-q", "--orphan", "again")
+
+
+def begin_again(top: Path) -> None:
+    leave_history(top)
+    commit_all(top)
+
+
+@pytest.mark.parametrize(
+    ("make", "before_pull", "before_merge"),
+    [
+        (without_commit, do_nothing, do_nothing),
+        (without_commit, commit_all, do_nothing),
+        (with_commit, leave_history, do_nothing),
+        (with_commit, begin_again, do_nothing),
+        (with_commit, do_nothing, do_nothing),
+        (detached, do_nothing, do_nothing),
+        (shallow, do_nothing, do_nothing),
+        (with_changes, do_nothing, commit_all),
+        (with_changes, commit_all, do_nothing),
+    ],
+)
+async def test_the_commands_after_a_pull_work(
+    tmp_path: Path,
+    make: Callable[[Path], Path],
+    before_pull: Callable[[Path], object],
+    before_merge: Callable[[Path], object],
+) -> None:
+    top = make(tmp_path / "person" / "my project")
+    (top / "sandbox" / "box").mkdir(parents=True)  # a name that is not only the branch's
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        push = await box.client.push(BOX, str(top))
+        there = box.work / push.directory.removeprefix("/sandbox/")
+        write(there, {"a.txt": "better\n"})
+        commit_all(there)
+        write(there, {"left.txt": "x\n"})
+        before_pull(top)
+        pull = await box.client.pull(BOX, str(top))
+
+    diff, log, merge = next_commands(pull, is_here=False)
+
+    shown = run(tmp_path, "sh", "-c", diff)
+    assert "+better" in shown
+    assert "mine.txt" not in shown
+    assert "+better" in run(tmp_path, "sh", "-c", log)
+    before_merge(top)
+    run(tmp_path, "sh", "-c", merge)
+    assert git(top, "rev-parse", "HEAD^{tree}") == git(top, "rev-parse", f"{BRANCH}^{{tree}}")
+    assert git(top, "status", "--porcelain") == ""
 
 
 @dataclass

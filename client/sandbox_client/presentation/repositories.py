@@ -224,7 +224,14 @@ def next_commands(pull: Pull, *, is_here: bool = True) -> list[str]:
         return []
     git = "git" if is_here else f"git -C {shlex.quote(pull.repository)}"
     branch = shlex.quote(pull.branch)
-    seen = f"{pull.base[:12]} {branch}" if pull.base else f"HEAD...{branch}"
+    base = pull.base[:12]
+    work = f"{base}..{branch}"
+    if pull.head == "none":
+        join = f"{git} reset -q {base} && {git} merge {branch}  # your first commit, as it was sent"
+        return [f"{git} diff {work}", f"{git} log -p {work}", join]
+    if pull.head == "unrelated":
+        return [f"{git} diff {work}", f"{git} log -p {work}", f"{git} cherry-pick {work}"]
+    seen = work if base else f"HEAD...{branch}"
     # git refuses to merge over the changes that were sent, although the branch has them.
-    first = "  # after a commit or a stash: the branch has your changes, too" if pull.base else ""
+    first = "  # after a commit or a stash: the branch has your changes, too" if base else ""
     return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}{first}"]

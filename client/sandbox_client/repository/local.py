@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sandbox_client.errors import GitFailed, LocalFileError, RepositoryRefused
 
 from .git import Git, is_id
 from .names import decode, shown
+
+Relation = Literal["related", "unrelated", "none"]
 
 _BRANCHES = "refs/heads/"
 _IN_PROGRESS = {
@@ -55,9 +58,16 @@ class Repository:
 
     @property
     def in_progress(self) -> str:
-        """What the person has begun, such as `a merge`, or an empty string."""
-        found = (what for name, what in _IN_PROGRESS.items() if Path(self.git_dir, name).exists())
+        """The operation that the person has begun, such as `a merge`, or an empty string."""
+        found = (each for name, each in _IN_PROGRESS.items() if Path(self.git_dir, name).exists())
         return next(found, "")
+
+    def relation_to(self, commit: str) -> Relation:
+        """Return whether HEAD and a commit have a common ancestor; `none` without a HEAD."""
+        if not self.head:
+            return "none"
+        found = self.git.ask("merge-base", self.head, commit)
+        return "related" if found.code == 0 else "unrelated"
 
     def now(self) -> Repository:
         """Return the repository with its current HEAD."""

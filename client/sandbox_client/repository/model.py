@@ -1,4 +1,4 @@
-"""The data of pushes and pulls: what is asked for, what will go, and what came of it."""
+"""The data of pushes and pulls: options, plans and results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sandbox_client.errors import RepositoryRefused
 
-    from .local import Repository
+    from .local import Relation, Repository
     from .snapshot import Amount, Survey
 
 # Activities after which a cancellation has left something.
@@ -22,11 +22,11 @@ IMPORTING = "making the branch"
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What a push will send, before anything long is done.
+    """The plan of a push, before anything long is done.
 
-    `head` is the commit that is checked out here, empty if there is none; `amount` is what the
-    sandbox does not have yet. `has_work` says that it has commits or changes since the last push.
-    `unused` has the patterns that fit no file.
+    `head` is the commit that is checked out here, empty if there is none; `amount` counts the
+    objects that the sandbox does not have yet. `has_work` says that it has commits or changes since
+    the last push. `unused` has the patterns that fit no file.
     """
 
     name: str
@@ -46,10 +46,10 @@ class PushPlan:
 
 @dataclass(frozen=True)
 class Push:
-    """What a sandbox has after a push: `commit` is checked out in `plan.directory`.
+    """A push that is done: `commit` is checked out in `plan.directory` of the sandbox.
 
-    `size` is what was sent, in bytes. `keeps_modes` is False if the file system there keeps no
-    permissions; git in the sandbox then keeps those that were sent.
+    `size` is that of the bundle that was sent, in bytes. `keeps_modes` is False if the file system
+    there keeps no permissions; git in the sandbox then keeps those that were sent.
     """
 
     plan: PushPlan
@@ -69,8 +69,11 @@ class Pull:
 
     `commit` is that of the branch, empty if the sandbox has no work; `is_changed` says whether this
     pull made the branch or let it go forward. `summary` compares the work with what was sent, and
-    `diff` is the same as text, safe to print. `base` is the commit that was sent, if that had
-    uncommitted changes: they are in the branch, too. `other_branches` stay in the sandbox.
+    `diff` is the same as text, safe to print. `head` says how the commit that is checked out here
+    relates to the branch: `unrelated` if they have no common ancestor, `none` if there is no
+    commit. `base` is the commit that was sent, if a comparison with that commit would not show the
+    work alone: uncommitted changes that were sent are in the branch, too. `other_branches` stay in
+    the sandbox.
     A merge would overwrite the files of the person's in `overwrites`, which git ignores.
     `not_applied` says why the work was not applied although that was asked for.
     """
@@ -85,6 +88,7 @@ class Pull:
     summary: Summary = field(default_factory=lambda: Summary((), (), ()))
     diff: str = ""
     base: str = ""
+    head: Relation = "related"
     left_uncommitted: bool = False
     other_branches: int = 0
     overwrites: tuple[str, ...] = ()
