@@ -72,6 +72,30 @@ def test_each_secret_waits_until_it_is_decided() -> None:
     assert decision.unused == ("nothing",)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [
+        ("/.env", [".env"]),
+        (".env", [".env", "d/.env", "d/e/.env"]),
+        ("./.env", [".env", "d/.env", "d/e/.env"]),
+        ("/*.env", [".env", "x.env"]),
+        ("/d", ["d/.env", "d/e/.env", "d/[x].env"]),
+        ("/d/", ["d/.env", "d/e/.env", "d/[x].env"]),
+        ("/*/.env", ["d/.env"]),
+        ("d/.env", ["d/.env"]),
+        ("/e", []),
+        ("/d/[x].env", ["d/[x].env"]),
+        ("/", []),
+        ("", []),
+    ],
+)
+def test_a_pattern_fits_everywhere_or_only_from_the_top(pattern: str, fitting: list[str]) -> None:
+    paths = [".env", "x.env", "d/.env", "d/e/.env", "d/[x].env"]
+
+    assert list(decide(paths, [pattern], ()).included) == fitting
+    assert list(decide(paths, (), [pattern]).left_out) == fitting
+
+
 def test_leaving_out_wins_over_including() -> None:
     decision = decide(["d/.env", "d/e/.env"], ["*"], ["d/e/"])
 

@@ -57,7 +57,8 @@ class SendOptions:
             "--include",
             action="append",
             metavar="PATTERN",
-            help="send a file although its name looks like a secret",
+            help="send files although their names look like secrets: .env in every directory,"
+            " /.env at the top alone, config/ all below it",
         ),
     ] = None
     leave_out: Annotated[
@@ -66,7 +67,7 @@ class SendOptions:
             "--leave-out",
             action="append",
             metavar="PATTERN",
-            help="keep a file here",
+            help="keep files here; patterns as for --include",
         ),
     ] = None
     history: Annotated[

@@ -101,7 +101,9 @@ def kind_of_secret(path: str) -> str:
 def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str]) -> Decision:
     """Sort paths by the patterns of `--include` and `--leave-out`.
 
-    A pattern is a path, a directory, or has `*`, `?` or `[…]`. `--leave-out` wins over `--include`.
+    A pattern is a path, a directory, or has `*`, `?` or `[…]`. Without a slash, it fits names in
+    every directory; with one at its beginning, it starts at the top and its `*` matches no slash.
+    `--leave-out` wins over `--include`.
     """
     undecided: list[str] = []
     included: list[str] = []
@@ -124,6 +126,12 @@ def _matching(path: str, patterns: Sequence[str]) -> list[str]:
 
 
 def _is_named(path: str, pattern: str) -> bool:
+    if pattern.startswith("/"):
+        names, patterns = path.split("/"), pattern[1:].split("/")
+        pairs = zip(names, patterns, strict=False)  # the names may go on below a directory
+        return len(names) >= len(patterns) and all(
+            name == each or fnmatchcase(name, each) for name, each in pairs
+        )
     return (
         path == pattern
         or path.startswith(f"{pattern}/")
