@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,9 @@ from tests.client.repository_stub import (
     write,
 )
 from tests.client.strategies import some_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BRANCH = "sandbox/box"
 
@@ -636,26 +640,87 @@ def test_a_pull_while_the_agent_runs_git(exchange: Exchange) -> None:
     assert (exchange.box / ".git" / "index.lock").exists()
 
 
-def test_a_partial_clone(tmp_path: Path) -> None:
-    origin = make_repository(tmp_path / "origin", {"a.txt": "0\n"})
+def partial_clone(tmp_path: Path, *options: str) -> Exchange:
+    """Return a partial clone, from whose remote any fetch leaves the file `fetched`."""
+    origin = make_repository(tmp_path / "origin", {"a.txt": "0\n", "d/b.txt": "x\n"})
     git(origin, "config", "uploadpack.allowFilter", "true")
+    git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
     write(origin, {"a.txt": "1\n"})
     commit_all(origin)
     (tmp_path / "person").mkdir()
     top = tmp_path / "person" / "repository"
-    git(tmp_path, "clone", "-q", "--filter=blob:none", f"file://{origin}", str(top))
-    exchange = to_sandbox(tmp_path, top)
+    git(tmp_path, "clone", "-q", "--filter=blob:none", *options, f"file://{origin}", str(top))
+    program = f"touch '{tmp_path}/fetched'; git-upload-pack"
+    git(top, "config", "remote.origin.uploadpack", program)
+    git(top, "config", "protocol.file.allow", "always")
+    return to_sandbox(tmp_path, top)
+
+
+def test_a_partial_clone(tmp_path: Path) -> None:
+    exchange = partial_clone(tmp_path)
 
     exchange.push()
     work(exchange, {"a.txt": "2\n"}, "Work")
     exchange.pull()
-    assert subjects(exchange) == ["Work", "Work", "First"]
 
-    (tmp_path / "more").mkdir()
-    whole = to_sandbox(tmp_path / "more", top)
-    whole.history = True
-    with pytest.raises(GitFailed, match="git rev-list failed"):
-        whole.push()
+    assert subjects(exchange) == ["Work", "Work", "First"]
+    assert not (tmp_path / "fetched").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--sparse"], ["--no-checkout"]])
+def test_a_partial_clone_that_lacks_objects_is_refused(tmp_path: Path, options: list[str]) -> None:
+    exchange = partial_clone(tmp_path, *options)
+    exchange.history = not options
+
+    with pytest.raises(RepositoryRefused, match=r"lacks . objects? that would go, as it is a par"):
+        exchange.push()
+
+    assert not (tmp_path / "fetched").exists()
+    assert not exchange.box.exists()
+    git(exchange.top, "fetch", "-q", "--refetch", "--no-filter")
+    if "--no-checkout" in options:
+        git(exchange.top, "checkout", "-q")
+    exchange.push()
+    assert git(exchange.box, "rev-parse", "HEAD") == git(exchange.top, "rev-parse", "HEAD")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def overwrite(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(b"x" * 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("large.bin", remove),
+        ("large.bin", cut),
+        ("large.bin", overwrite),
+        ("d", remove),
+        ("d", overwrite),
+    ],
+)
+def test_a_damaged_repository_is_refused(
+    exchange: Exchange, name: str, damage: Callable[[Path], None]
+) -> None:
+    write(exchange.top, {"large.bin": os.urandom(300_000)})
+    commit_all(exchange.top)
+    (exchange.top / "large.bin").unlink()
+    object_id = git(exchange.top, "rev-parse", f"HEAD:{name}")
+    damage(exchange.top / ".git" / "objects" / object_id[:2] / object_id[2:])
+
+    with pytest.raises(GitFailed, match=object_id):
+        exchange.push()
+
+    assert not exchange.box.exists()
 
 
 def test_a_repository_at_an_odd_place(tmp_path: Path) -> None:

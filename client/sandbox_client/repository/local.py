@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox_client.errors import GitFailed, LocalFileError, RepositoryRefused
+from sandbox_client.text import pluralize
 
 from .git import Git, is_id
 from .names import decode, shown
@@ -15,6 +16,7 @@ from .names import decode, shown
 Relation = Literal["related", "unrelated", "none"]
 
 _BRANCHES = "refs/heads/"
+_PROMISOR = r"^(remote\..*\.promisor|extensions\.partialclone)$"
 _IN_PROGRESS = {
     "MERGE_HEAD": "a merge",
     "rebase-merge": "a rebase",
@@ -120,6 +122,34 @@ def _top(directory: str, git: Git) -> str:
         f"{shown(directory)} is not in a git repository",
         advice="Copy it with `remote-sandbox cp`, or make a repository of it with `git init`.",
     )
+
+
+def require_objects(repository: Repository, *, history: bool = False) -> None:
+    """Check that the objects of HEAD and the index are here, with `history` those of all commits.
+
+    Nothing is fetched.
+
+    Raises:
+        RepositoryRefused: some are not, as the repository is a partial clone.
+        GitFailed: some are not, or cannot be read.
+    """
+    if not repository.head:
+        return
+    depth = [] if history else ["--max-count=1"]
+    words = ("rev-list", "--objects", "--no-object-names", "--missing=print", "--indexed-objects")
+    listed = repository.git.text(*words, *depth, repository.head).splitlines()
+    missing = [each.removeprefix("?") for each in listed if each.startswith("?")]
+    if not missing:
+        return
+    count = pluralize(len(missing), "object")
+    if repository.git.ask("config", "--get-regexp", _PROMISOR).code == 0:
+        fewer = ", or leave out --history" if history else ""
+        raise RepositoryRefused(
+            f"The repository lacks {count} that would go, as it is a partial clone",
+            advice=f"Fetch them with `git fetch --refetch --no-filter` (git 2.36 or newer){fewer}."
+            " Then send it with {push}.",
+        )
+    raise GitFailed(f"The repository lacks {count} that would go; the first is {missing[0]}")
 
 
 def _absolute(top: str, path: str) -> str:

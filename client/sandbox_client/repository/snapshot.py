@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.errors import GitFailed
 from sandbox_client.text import pluralize
 
+from .local import require_objects
 from .names import decode, encode, nul_list
 from .store import Withheld
 
@@ -84,7 +85,13 @@ class Amount:
 
 
 def survey(repository: Repository, *, history: bool = False) -> Survey:
-    """List the files of a repository that would be sent; only names are read."""
+    """List the files of a repository that would be sent; only names are read.
+
+    Raises:
+        RepositoryRefused: it is a partial clone that lacks some of them.
+        GitFailed: it lacks some, or git cannot read it.
+    """
+    require_objects(repository, history=history)
     git = repository.git
     entries = [each.partition("\t")[::2] for each in git.names("ls-files", "-z", "--stage")]
     others = git.names("ls-files", "-z", "--others", "--exclude-standard")
@@ -179,8 +186,9 @@ def _described(git: Git, ids: Sequence[str]) -> list[str]:
     lines = "".join(f"{each}\n" for each in ids).encode()
     output = git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=lines)
     described = decode(output).splitlines()
-    if missing := [each for each in described if each.endswith(" missing")]:
-        raise GitFailed(f"{pluralize(len(missing), 'object')} that would go cannot be read")
+    if missing := [each.partition(" ")[0] for each in described if each.endswith(" missing")]:
+        unreadable = pluralize(len(missing), "object")
+        raise GitFailed(f"{unreadable} that would go cannot be read; the first is {missing[0]}")
     return described
 
 
