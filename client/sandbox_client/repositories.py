@@ -49,7 +49,7 @@ from .repository.model import (
     PushOptions,
     PushPlan,
 )
-from .repository.outgoing import outgoing, require_decided
+from .repository.outgoing import outgoing, require_decided, sandbox_directory
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store
@@ -97,11 +97,12 @@ class Repositories:
             RepositoryRefused: something has to be decided or changed first; nothing was sent.
         """
         wanted = options or PushOptions()
+        given = _directory(wanted)
         async with self._transfer(name, repo, "push", on_activity, on_progress) as transfer:
             store = transfer.store
             await transfer.in_thread(partial(wanted.check, store.repository))
             found, decision = await transfer.in_thread(partial(_surveyed, store, wanted))
-            where = transfer.directory(wanted.directory)
+            where = given or transfer.default_directory()
             checked = await transfer.check(where, wanted.program)
             require_ours(store, checked)
             if not checked.has_program:
@@ -131,9 +132,10 @@ class Repositories:
             WorkRefused: the work is not safe; nothing here was changed.
         """
         wanted = options or PullOptions()
+        given = _directory(wanted)
         async with self._transfer(name, repo, "pull", on_activity, on_progress) as transfer:
             await transfer.in_thread(partial(wanted.check, transfer.store.repository))
-            newest = transfer.store.require(name, wanted.directory)
+            newest = transfer.store.require(name, given)
             branch = wanted.branch or default_branch(name)
             await transfer.in_thread(partial(require_free, transfer.store.repository, branch))
             sent = require_sent(transfer.store, newest, await transfer.check(newest.directory))
@@ -270,6 +272,10 @@ class Repositories:
             transfer.begin(IMPORTING)
             finish = partial(_finish, transfer.store, sent, exported, options, result, work)
             return await transfer.in_thread(finish, to_end=True)
+
+
+def _directory(options: PushOptions | PullOptions) -> str | None:
+    return None if options.directory is None else sandbox_directory(options.directory)
 
 
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, LocalFileError, RepositoryRefused
-from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git, Interrupt, ProcessLimits
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
-from sandbox_client.repository.outgoing import outgoing
+from sandbox_client.repository.outgoing import sandbox_directory
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Sent, Store, Withheld
 
@@ -191,15 +190,30 @@ def test_a_survey_names_what_goes_and_what_stays(person: Git, tmp_path: Path) ->
     assert (found.lfs_files, found.in_progress) == (1, "a merge")
 
 
-def test_a_directory_of_the_sandbox_must_be_absolute(person: Git, tmp_path: Path) -> None:
-    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
-    store = Store(open_repository(str(top), person))
+@pytest.mark.parametrize(
+    ("given", "directory"),
+    [
+        ("project", "/sandbox/project"),
+        ("/sandbox/project/", "/sandbox/project"),
+        ("./a//b/.", "/sandbox/a/b"),
+        ("my project/caf\u00e9", "/sandbox/my project/caf\u00e9"),
+    ],
+)
+def test_a_directory_for_a_repository(given: str, directory: str) -> None:
+    assert sandbox_directory(given) == directory
 
-    with (
-        pytest.raises(InvalidInput, match="not an absolute path"),
-        outgoing(store, "box", "project", survey(store.repository), decide([], (), ())),
-    ):
-        pass
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("", ".", "./", "/", "/sandbox", "/sandbox/", "~", "~/project", "~ann", " ", "\t", "a/ "),
+        *("..", "a/..", "../x", "/sandbox/../etc", "/sandbox/a/../b", "/etc", "/sandboxes/a"),
+        *("a\nb", "a\x1b[2J", "a\0b", "\u202ea", "a\udcff", "/sandbox/.git/a", "a" * 256),
+    ],
+)
+def test_a_directory_that_no_repository_can_have(given: str) -> None:
+    with pytest.raises(InvalidInput):
+        sandbox_directory(given)
 
 
 def test_a_record_is_read_as_it_was_written(person: Git, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client.errors import RepositoryRefused, SandboxError
+from sandbox_client.errors import InvalidInput, RepositoryRefused, SandboxError
 from sandbox_client.polling import Timing
 from sandbox_client.presentation.repositories import next_commands
 from sandbox_client.prompts import Prompts
@@ -403,6 +403,23 @@ async def test_another_repository_is_not_sent_over_one(tmp_path: Path) -> None:
         assert beside.directory == "/sandbox/elsewhere"
         assert (await box.client.push(BOX, str(other))).directory == beside.directory
         assert await box.client.repositories.pushed(str(other)) == [BOX]
+
+
+async def test_a_directory_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        before = len(box.transport.sent)
+        for directory in ("", "..", "~", "/etc/x"):
+            with pytest.raises(InvalidInput, match="cannot be the directory of a repository"):
+                await box.client.push(BOX, str(top), directory=directory)
+            with pytest.raises(InvalidInput, match="cannot be the directory of a repository"):
+                await box.client.pull(BOX, str(top), directory=directory)
+        assert len(box.transport.sent) == before
+
+        push = await box.client.push(BOX, str(top), directory="./a//b/")
+        pull = await box.client.pull(BOX, str(top), directory="a/b")
+
+        assert push.directory == pull.directory == "/sandbox/a/b"
 
 
 async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:

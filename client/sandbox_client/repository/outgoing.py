@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sandbox_client.api.files import absolute
+from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
 from .bundle import BundleFile, create_bundle, sha256_of
-from .names import shown
+from .names import name_problem, shown
 from .snapshot import Amount, measure, take_snapshot
 from .store import Sent, Store
 
@@ -118,7 +120,6 @@ def outgoing(
         GitFailed: a file cannot be read, or changes meanwhile.
     """
     require_decided(decision)
-    require_absolute(directory)
     repository, history = store.repository, found.has_history
     _require_possible(found, decision)
     with store.stage() as stage:
@@ -144,17 +145,33 @@ def outgoing(
         yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have))
 
 
-def require_absolute(directory: str) -> None:
-    """Check that a directory is an absolute path of the sandbox, on one line.
+def sandbox_directory(given: str) -> str:
+    """Return the absolute path of a repository's directory in a sandbox, without `.` and `//`.
+
+    A relative one starts at /sandbox.
 
     Raises:
-        InvalidInput: it is not.
+        InvalidInput: it is not below /sandbox, or has a name that is not plain.
     """
-    if not directory.startswith("/") or not directory.isprintable():
+    parts = [each for each in absolute(given).split("/") if each not in {"", "."}]
+    top, *names = parts or [""]
+    problems = [f"'{shown(each)}' {_name_problem(each)}" for each in names if _name_problem(each)]
+    if f"/{top}" != WORK or not names:
+        problems = [f"it is not below {WORK}"]
+    if problems:
         raise InvalidInput(
-            f"'{shown(directory)}' is not an absolute path of the sandbox",
-            advice="Name a directory such as /sandbox/project.",
+            f"'{shown(given)}' cannot be the directory of a repository: {problems[0]}",
+            advice=f"Name a directory such as {WORK}/project. A pause keeps no other place.",
         )
+    return f"{WORK}/{'/'.join(names)}"
+
+
+def _name_problem(name: str) -> str:
+    if name != name.strip():
+        return "begins or ends with a blank"
+    if name.startswith("~"):
+        return "begins with ~"
+    return name_problem(name) or ("" if name.isprintable() else "has control characters")
 
 
 def _require_possible(found: Survey, decision: Decision) -> None:

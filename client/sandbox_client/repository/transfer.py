@@ -41,7 +41,6 @@ from sandbox_client.text import format_size, last_line
 from . import sandbox_answers, sandbox_scripts
 from .git import Interrupt
 from .model import UNPACKING
-from .outgoing import require_absolute
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -84,12 +83,8 @@ class Transfer:
     has_sent: bool = field(default=False, init=False)  # a part of a bundle
     may_have_run: bool = field(default=False, init=False)  # a script of this activity, unanswered
 
-    def directory(self, given: str | None) -> str:
-        """Return the directory in the sandbox: as given, as before, or named as the repository."""
-        if given:
-            directory = file_api.absolute(given)
-            require_absolute(directory)
-            return directory
+    def default_directory(self) -> str:
+        """Return the directory of the last push, or one that is named as the repository."""
         before = self.store.load(self.name)
         name = _NOT_IN_A_NAME.sub("-", posixpath.basename(self.store.repository.top)).strip("-.")
         return before.directory if before else f"{WORK}/{name or 'repository'}"
