@@ -340,10 +340,28 @@ def test_several_agents_have_a_branch_each(
     assert git(top, "show", "sandbox/other:result.txt") == "Fix it"
 
 
+def test_several_agents_without_a_repository(
+    server: FakeProxyServer, tmp_path: Path, top: Path, here: RunHere
+) -> None:
+    agent = {"REMOTE_SANDBOX_AGENT_COMMAND": "printf '%s in ' {prompt}; basename \"$PWD\""}
+    one = here("agent", "--on", BOX, "Fix", "it", **agent)
+    several = here("agent", "--json", "--on", BOX, "--on", OTHER, "Fix it")
+    started = json.loads(several.stdout)["started"]
+
+    assert (one.returncode, one.stdout) == (0, "Fix it in sandbox\n")
+    assert several.returncode == 0, several.stderr
+    assert [[*each] for each in started] == [["name", "session"]] * 2
+    for each in started:
+        output = succeed_here(here, "output", "-f", each["name"], each["session"])
+        assert output == "Fix it in sandbox\n"
+    assert "remote-sandbox pull" not in one.stderr + several.stderr
+    assert not (top / ".git" / "remote-sandbox").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("agent", "--on", BOX, "Fix it"), 125, "without --repo"),
+        (("agent", "--on", BOX, "--on", OTHER, "--wait", "5", "Fix it"), 125, "one agent"),
         (("agent", "--leave-out", ".env", BOX, "Fix it"), 125, "without --repo"),
         (("agent", "--repo", ".", "--on", BOX, "--on", OTHER, "--stdin", "x"), 125, "one agent"),
         (("pull",), 2, "NAME is missing"),

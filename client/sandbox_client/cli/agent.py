@@ -29,7 +29,7 @@ from .repositories import SendOptions, report_failure, send_repository
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_client.repository.model import PushOptions
+    from sandbox_client.repository.model import Push, PushOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class RepositoryOptions:
             "--on",
             action="append",
             metavar="NAME",
-            help="with --repo: a sandbox for the agent, in place of NAME; with several, one agent"
-            " starts in each",
+            help="a sandbox for the agent, in place of NAME; with several, one agent starts in each"
+            " and is not waited for",
         ),
     ] = None
     send: SendOptions
@@ -63,7 +63,7 @@ class RepositoryOptions:
         Raises:
             InvalidInput: they do not.
         """
-        if self.repo is None and (self.on or not self.send.is_default):
+        if self.repo is None and not self.send.is_default:
             raise InvalidInput(
                 "An option for a repository was given without --repo",
                 advice="Name the repository, as in `remote-sandbox agent --repo . NAME PROMPT`.",
@@ -76,7 +76,7 @@ class RepositoryOptions:
     interrupted_early=NOTHING_RUN,
     usage="remote-sandbox agent [OPTION ...] NAME PROMPT\n"
     "                            [WORD ...]\n"
-    "       remote-sandbox agent --repo DIR --on NAME ...\n"
+    "       remote-sandbox agent --on NAME ...\n"
     "                            [OPTION ...] PROMPT [WORD ...]",
 )
 async def agent(
@@ -100,15 +100,11 @@ async def agent(
     given = {each.partition("=")[0] for each in options.env or ()}
     if unset := [each for each in config.unset_agent_variables if each not in given]:
         console.note(describe_unset_variables(unset))
-    if repository.repo is None:
-        run = partial(client.run_agent, name, task)
-        code = await run_command(client, console, run, options)
-    else:
-        push = repository.send.with_program(agent_program(config.agent_command))
-        work = _Work(client, console, repository.repo, push, task, options)
-        if len(names) > 1:
-            return await work.start_in_each(names)
-        code = await work.run_in(names[0])
+    push = repository.send.with_program(agent_program(config.agent_command))
+    work = _Work(client, console, repository.repo, push, task, options)
+    if len(names) > 1:
+        return await work.start_in_each(names)
+    code = await work.run_in(names[0])
     if code == NOT_FOUND:
         console.note(describe_missing_agent(config.agent_command))
     return code
@@ -116,23 +112,23 @@ async def agent(
 
 @dataclass(frozen=True)
 class _Work:
-    """An agent's task on a repository."""
+    """An agent's task, on a repository of this machine if `repo` is given."""
 
     client: Client
     console: Console
-    repo: str
+    repo: str | None
     push: PushOptions
     task: str
     options: RunOptions
 
     async def run_in(self, name: str) -> int:
-        """Send the repository, run the agent in it and return its exit code."""
-        pushed = await send_repository(self.client, self.console, name, self.repo, self.push)
+        """Send the repository, run the agent in it and return the exit code."""
+        pushed = await self._send(name)
         try:
-            run = partial(self.client.run_agent, name, self.task, directory=pushed.directory)
+            run = partial(self.client.run_agent, name, self.task, directory=_directory(pushed))
             return await run_command(self.client, self.console, run, self.options)
         finally:
-            if self.console.session:
+            if pushed and self.console.session:
                 self.console.note(f"{self._pull_line(name)} makes its work a branch here")
 
     async def start_in_each(self, names: Sequence[str]) -> int:
@@ -156,24 +152,28 @@ class _Work:
         return NO_RESULT if failed else OK
 
     async def _start(self, name: str) -> dict[str, object]:
-        pushed = await send_repository(self.client, self.console, name, self.repo, self.push)
+        pushed = await self._send(name)
         result = await self.client.run_agent(
             name,
             self.task,
-            directory=pushed.directory,
+            directory=_directory(pushed),
             env=variables(self.options.env or (), os.environ),
             time_limit=self.options.time_limit,
             wait=0,
         )
         follow = f"`remote-sandbox output -f {name} {result.session}`"
-        pull = self._pull_line(name)
-        self.console.note(f"{follow} follows the agent in {name}; {pull} makes its work a branch")
-        return {
-            "name": name,
-            "session": result.session,
-            "directory": pushed.directory,
-            "commit": pushed.commit,
-        }
+        pull = f"; {self._pull_line(name)} makes its work a branch" if pushed else ""
+        self.console.note(f"{follow} follows the agent in {name}{pull}")
+        content: dict[str, object] = {"name": name, "session": result.session}
+        if pushed:
+            content |= {"directory": pushed.directory, "commit": pushed.commit}
+        return content
+
+    async def _send(self, name: str) -> Push | None:
+        """Send the repository, if there is one."""
+        if self.repo is None:
+            return None
+        return await send_repository(self.client, self.console, name, self.repo, self.push)
 
     def _require_detachable(self) -> None:
         options = self.options
@@ -184,5 +184,9 @@ class _Work:
             )
 
     def _pull_line(self, name: str) -> str:
-        repo = "" if self.repo == "." else f"--repo {shlex.quote(self.repo)} "
+        repo = f"--repo {shlex.quote(self.repo)} " if self.repo and self.repo != "." else ""
         return f"`remote-sandbox pull {repo}{name}`"
+
+
+def _directory(pushed: Push | None) -> str | None:
+    return pushed.directory if pushed else None
