@@ -200,6 +200,27 @@ def test_the_amount_counts_the_history(exchange: Exchange) -> None:
     assert amount == Amount(files=2, size=8, commits=3, earlier=1, earlier_size=300_000)
 
 
+@pytest.mark.parametrize(
+    "megabytes",
+    [20, pytest.param(200, marks=[pytest.mark.check, pytest.mark.timeout(300)])],
+)
+def test_a_large_history_stays_here(exchange: Exchange, megabytes: int) -> None:
+    git(exchange.top, "config", "core.compression", "0")
+    for _ in range(5):
+        write(exchange.top, {"large.bin": os.urandom(megabytes * 200_000)})
+        commit_all(exchange.top)
+    (exchange.top / "large.bin").unlink()
+    commit_all(exchange.top)
+
+    amount, size = exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+
+    assert amount == Amount(files=2, size=8, commits=1)
+    assert size < 1000
+    assert subjects(exchange)[0] == "Work"
+
+
 def test_a_second_push_of_the_same_sends_nothing(exchange: Exchange) -> None:
     write(exchange.top, {"a.txt": "changed\n"})
     exchange.push()

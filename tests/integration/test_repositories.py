@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import InvalidInput, RepositoryRefused, SandboxError
 from sandbox_client.polling import Timing
-from sandbox_client.presentation.repositories import next_commands
+from sandbox_client.presentation.repositories import describe_plan, next_commands
 from sandbox_client.prompts import Prompts
+from sandbox_client.repository.model import PushOptions
 
 from tests.client.repository_stub import (
     commit_all,
@@ -64,6 +65,40 @@ async def test_a_repository_goes_and_comes_back(tmp_path: Path, conduct: dict[st
         assert "+better" in pull.diff
         assert git(top, "show", f"{BRANCH}:a.txt") == "better"
         assert await box.leftovers() == []
+
+
+async def test_the_plan_and_each_long_step_are_told_before_they_begin(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.bin": random_bytes(300_000)})
+    (top / "a.bin").unlink()
+    head = commit_all(top)
+    write(top, {"b.txt": "x\n"})
+    told: list[str] = []
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+
+        def on_plan(plan: PushPlan) -> None:
+            assert box.transport.file_requests("write") == []
+            told.extend(describe_plan(plan))
+
+        await box.client.repositories.push(
+            *(BOX, str(top), PushOptions(history=True)),
+            on_plan=on_plan,
+            on_activity=told.append,
+        )
+
+    assert told == [
+        "looking at the repository",
+        "looking at the sandbox",
+        "making a snapshot of the working tree",
+        (
+            f"{top} (branch main at {head[:10]}) goes to box:/sandbox/project:"
+            " 1 file (2 bytes) and 1 earlier version of a file (300 kB), 3 commits with the history"
+        ),
+        "  not in git yet, and goes as well: b.txt",
+        "packing the repository",
+        "sending the repository",
+        "unpacking the repository in the sandbox",
+        "looking at the sandbox",
+    ]
 
 
 async def test_a_pull_of_nothing_new_shows_the_work_and_can_apply_it(tmp_path: Path) -> None:

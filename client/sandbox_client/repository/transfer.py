@@ -184,6 +184,7 @@ class Transfer:
 
         Beside the bundle is then a file with the name of the scratch directory that has the part.
         """
+        self.begin("sending the repository")
         start = await self._resume(bundle)
         base = f"{file_api.HOME}/{self._scratch}"
         self._has_scratch = self.has_sent = True
