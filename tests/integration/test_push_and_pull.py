@@ -16,6 +16,7 @@ from sandbox_client.cli import main
 from sandbox_fakeproxy import FakeProxyServer, LocalRuntime
 
 from tests.client.repository_stub import (
+    commit_all,
     fingerprint,
     git,
     make_repository,
@@ -177,6 +178,27 @@ def test_a_killed_client_is_taken_up_by_repeating_the_command(
     succeed(tmp_path, verb, BOX)
 
     assert_it_arrived(tmp_path, top, verb)
+
+
+@without_quirks
+def test_an_upload_goes_on_after_the_client_was_killed(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    write(top, {"big.bin": os.urandom(3_000_000)})
+    commit_all(top)
+    process = start_and_hold(server, tmp_path, "push", "writeFile", 20)
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    server.faults.clear()
+    (part,) = (tmp_path / "sandboxes").glob("*/home/.remote-sandbox-*/bundle")
+    arrived = part.stat().st_size
+
+    succeed(tmp_path, "push", BOX)
+
+    written = [each for each in server.requests() if each["path"].endswith("/file/write")]
+    assert arrived > 1_000_000
+    assert len(written) < 50
+    assert_it_arrived(tmp_path, top, "push")
 
 
 @without_quirks

@@ -15,6 +15,7 @@ from sandbox_client.errors import InvalidInput, RepositoryRefused, SandboxError
 from sandbox_client.polling import Timing
 from sandbox_client.presentation.repositories import describe_plan, next_commands
 from sandbox_client.prompts import Prompts
+from sandbox_client.repository.bundle import UploadNote
 from sandbox_client.repository.model import PushOptions
 
 from tests.client.repository_stub import (
@@ -298,6 +299,37 @@ async def test_a_push_goes_on_with_the_pieces_that_have_not_arrived(tmp_path: Pa
         assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
         assert [*box.home.glob(".remote-sandbox-*")] == []
         assert [*(top / ".git/remote-sandbox").glob("tmp-*")] == []
+
+
+async def test_a_part_that_differs_is_sent_again(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.bin": random_bytes(500_000)})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        box.transport.delivery = loss = Loss(WRITE, 5, "answer lost")
+        with pytest.raises(SandboxError):
+            await box.client.push(BOX, str(top))
+        (part,) = box.home.glob(".remote-sandbox-*/bundle")
+        part.write_bytes(b"x" * 100_000)
+        loss.is_over = True
+
+        await box.client.push(BOX, str(top))
+
+        assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
+
+
+async def test_two_uploads_of_the_same_do_not_meet(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.bin": random_bytes(500_000)})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        box.transport.delivery = loss = Loss(WRITE, 5, "answer lost")
+        with pytest.raises(SandboxError):
+            await box.client.push(BOX, str(top))
+        (note,) = top.glob(".git/remote-sandbox/tmp-outgoing-*/upload")
+        (part,) = box.home.glob(".remote-sandbox-*/bundle")
+        before, loss.is_over = part.read_bytes(), True
+        with UploadNote(note.parent / "bundle"):  # as the process of the first one has it
+            await box.client.push(BOX, str(top))
+
+        assert part.read_bytes() == before
+        assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")
 
 
 async def test_commits_that_were_not_pulled_are_told_before_the_upload(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ block is held in memory, so a pack that claims little and grows to much is found
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import zlib
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from sandbox_client.errors import WorkRefused
 
@@ -74,13 +75,60 @@ def create_bundle(
     return BundleFile(path, path.stat().st_size, sha256_of(path))
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+def sha256_of(path: Path, size: int | None = None) -> str:
+    """Return the SHA-256 of a file, or of its first `size` bytes, in hexadecimal."""
     digest = hashlib.sha256()
+    left = path.stat().st_size if size is None else size
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(min(_BLOCK, left)):
             digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
+
+
+class UploadNote:
+    """A file beside a bundle that says where in the sandbox a part of the bundle is.
+
+    It stays if the process is killed, for the next one to go on. `is_mine` is False while another
+    process uploads the bundle: then nothing is read or written.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        self._path = bundle.parent / "upload"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        file = self._path.open("a+", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process
+        except OSError:
+            file.close()
+        else:
+            self._file = file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process alone uploads the bundle."""
+        return self._file is not None
+
+    def read(self) -> str:
+        """Return the text, empty if there is none."""
+        if self._file is None:
+            return ""
+        self._file.seek(0)
+        return self._file.read()
+
+    def write(self, text: str) -> None:
+        """Replace the text."""
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.write(text)
+            self._file.flush()
 
 
 def read_header(file: IO[bytes]) -> Header:

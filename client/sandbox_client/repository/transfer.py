@@ -36,9 +36,10 @@ from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
 from sandbox_client.files.model import CopyListener, destination
 from sandbox_client.files.remote import new_token
-from sandbox_client.text import format_size, last_line
+from sandbox_client.text import format_size
 
 from . import sandbox_answers, sandbox_scripts
+from .bundle import UploadNote, sha256_of
 from .git import Interrupt
 from .model import UNPACKING
 
@@ -63,7 +64,8 @@ AGAIN = "Fetch it again with {pull}."
 _MAY_HAVE_IT = (
     "The sandbox may have it all the same: send it again with {push}, which completes it."
 )
-_PART = "part"
+_SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
+_MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
 _OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -180,12 +182,16 @@ class Transfer:
         return await self.files.outage.survive(run)
 
     async def upload(self, bundle: BundleFile) -> None:
-        """Send a bundle, of which an outage may have let a part arrive before.
-
-        Beside the bundle is then a file with the name of the scratch directory that has the part.
-        """
+        """Send a bundle; go on where an outage, or the end of this process, broke an upload off."""
         self.begin("sending the repository")
-        start = await self._resume(bundle)
+        with UploadNote(bundle.path) as note:
+            start = await self._resume(bundle, note.read())
+            note.write(self._scratch)
+            await self._send_from(bundle, start, may_stay=note.is_mine)
+            note.write("")  # a script may use it now
+
+    async def _send_from(self, bundle: BundleFile, start: int, *, may_stay: bool) -> None:
+        """Send a bundle from a position on; after an outage, the part stays if it may."""
         base = f"{file_api.HOME}/{self._scratch}"
         self._has_scratch = self.has_sent = True
 
@@ -200,22 +206,24 @@ class Transfer:
         try:
             await self.files.upload(self.name, base, "bundle", pieces(), start=start)
         except (ProxyUnreachable, ProxyFailed):
-            (bundle.path.parent / _PART).write_text(self._scratch, encoding="ascii")
-            self._has_scratch = False  # it stays
+            self._has_scratch = not may_stay
             raise
 
-    async def _resume(self, bundle: BundleFile) -> int:
-        """Take the scratch directory of an earlier attempt; return the size of its part."""
-        mine = bundle.path.parent / f"{_PART}-{self._scratch}"
-        try:
-            (bundle.path.parent / _PART).rename(mine)  # no other process can take it, too
-        except FileNotFoundError:
+    async def _resume(self, bundle: BundleFile, scratch: str) -> int:
+        """Take the scratch directory of an earlier upload; return the size of its part.
+
+        It is 0 if the part differs from the bundle.
+        """
+        if not _SCRATCH.fullmatch(scratch):
             return 0
-        self._scratch = mine.read_text(encoding="ascii")
-        mine.unlink()
-        line = f'wc -c <"$HOME"/{self._scratch}/bundle || echo 0'
-        size = last_line(await self._run_line(line))
-        return int(size) if size.isdecimal() and int(size) < bundle.size else 0
+        self._scratch = scratch
+        line = f'cd "$HOME"/{scratch} && wc -c <bundle && sha256sum <bundle; :'
+        found = _MEASURED.search(await self._run_line(line))
+        size = int(found["size"]) if found else 0
+        if not found or size > bundle.size:
+            return 0
+        sha256 = await self.in_thread(partial(sha256_of, bundle.path, size))
+        return size if sha256 == found["sha256"] else 0
 
     async def download(self, exported: Exported, target: Path) -> None:
         """Fetch the bundle; `incoming` checks it.
