@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,13 +15,15 @@ from sandbox_client.repository.git import Git, Interrupt, ProcessLimits
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
 from sandbox_client.repository.outgoing import sandbox_directory
-from sandbox_client.repository.snapshot import survey
+from sandbox_client.repository.snapshot import survey, take_snapshot
 from sandbox_client.repository.store import Sent, Store, Withheld
 
 from tests.client.repository_stub import PATH, fingerprint, git, make_repository, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox_client.repository.local import Repository
 
 ENVIRONMENT = {"PATH": PATH, "HOME": "/nonexistent"}
 
@@ -99,6 +102,50 @@ def test_git_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         replace(slow, deadline=0.2).run("status")
 
     assert time.monotonic() - begin < 20
+
+
+def test_git_has_no_terminal(tmp_path: Path) -> None:
+    program = f"exec {sys.executable} -c 'import os; print(os.getsid(0) == os.getpid())'"
+    real = Git(stub(tmp_path, program)["PATH"].partition(":")[0] + "/git", ENVIRONMENT)
+
+    assert real.text("add") == "True"
+
+
+def filtered(person: Git, at: Path, command: str) -> Repository:
+    """Return a repository with a changed file and a filter for it."""
+    top = make_repository(at / "repository", {"a.txt": "x\n"})
+    git(top, "config", "filter.test.clean", command)
+    git(top, "config", "filter.test.required", "true")
+    write(top, {".gitattributes": "a.txt filter=test\n", "a.txt": "changed\n"})
+    return open_repository(str(top), person)
+
+
+def test_a_filter_that_waits_is_ended(person: Git, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never")
+    command = f"cat '{tmp_path}/never'"
+    repository = filtered(replace(person, deadline=1.0), tmp_path, command)
+    begin = time.monotonic()
+
+    with (
+        pytest.raises(GitFailed, match="git add took longer than 1 s") as caught,
+        Store(repository).stage() as stage,
+    ):
+        take_snapshot(repository, survey(repository), stage)
+
+    assert time.monotonic() - begin < 20
+    assert "a filter of its configuration may wait" in caught.value.advice
+
+
+def test_a_filter_that_leaves_a_process_holds_nothing_up(person: Git, tmp_path: Path) -> None:
+    repository = filtered(person, tmp_path, "sleep 60 >/dev/null & cat")
+    begin = time.monotonic()
+
+    with Store(repository).stage() as stage:
+        snapshot = take_snapshot(repository, survey(repository), stage)
+        content = stage.git.text("show", f"{snapshot.commit}:a.txt")
+
+    assert content == "changed"
+    assert time.monotonic() - begin < 30
 
 
 def test_git_that_prints_without_end_is_ended(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ DEADLINE = 600.0  # seconds
 MAX_OUTPUT = 256 * 1024 * 1024  # bytes
 _MAX_ERRORS = 16 * 1024  # bytes of standard error that are kept
 _CHUNK = 64 * 1024
+# Seconds for the last errors: a process that a filter has started may keep the pipe open.
+_GRACE = 2.0
 _INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "USER", "LOGNAME", "SYSTEMROOT")
 _CONFIGURATION = "GIT_CONFIG_"  # variables that name or hold the configuration of the person
 _FIXED = {
@@ -245,7 +247,7 @@ class Git:
                 stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
                 stdout=stdout or subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                process_group=0,
+                start_new_session=True,  # a filter has no terminal to wait for
             )
         except OSError as exc:
             raise GitFailed(f"git cannot be started: {exc.strerror}") from exc
@@ -287,7 +289,11 @@ class _Running:
             timer.cancel()
             self._close(helpers)
         if self._is_late:
-            raise GitFailed(f"git {verb} took longer than {deadline:.0f} s and was ended")
+            raise GitFailed(
+                f"git {verb} took longer than {deadline:.0f} s and was ended",
+                advice="See how long `git status` takes in the repository: a filter of its"
+                " configuration may wait, or the disk is slow. Then try again.",
+            )
         return Finished(code, output, self._errors)
 
     def _read_output(self, verb: str) -> bytes:
@@ -304,8 +310,9 @@ class _Running:
 
     def _read_errors(self) -> None:
         if self._process.stderr is not None:
-            while piece := self._process.stderr.read(_CHUNK):
-                self._errors = (self._errors + piece)[-_MAX_ERRORS:]
+            with self._process.stderr as stream:
+                while piece := os.read(stream.fileno(), _CHUNK):
+                    self._errors = (self._errors + piece)[-_MAX_ERRORS:]
 
     def _feed(self, data: bytes) -> None:
         if self._process.stdin is not None:
@@ -325,8 +332,8 @@ class _Running:
 
     def _close(self, helpers: Iterable[threading.Thread]) -> None:
         for each in helpers:
-            each.join()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            each.join(_GRACE)
+        for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 try:
                     stream.close()
