@@ -29,7 +29,7 @@ from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Sent, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from sandbox_client.repository.branch import Imported, Summary
     from sandbox_client.repository.quarantine import CheckedWork
@@ -132,6 +132,7 @@ class Exchange:
     leave_out: Sequence[str] = ()
     history: bool = False
     is_killed_after_receive: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
     scratch: Path = field(init=False)
     sent: Sent = field(init=False)
     exported: sandbox_answers.Exported = field(init=False)
@@ -142,7 +143,7 @@ class Exchange:
 
     @property
     def repository(self) -> Repository:
-        environment = {"PATH": PATH, "HOME": str(self.top.parent)}
+        environment = {"PATH": PATH, "HOME": str(self.top.parent), **self.variables}
         return open_repository(str(self.top), Git.of_person(environment))
 
     @property

@@ -70,6 +70,10 @@ _SETTINGS = (
     "maintenance.auto=false",
     "protocol.allow=never",
     "submodule.recurse=false",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "init.defaultObjectFormat=sha1",  # since git 2.47, as the next one
+    "init.defaultRefFormat=files",
 )
 _NO_REPOSITORY_RULES = ("core.attributesFile=/dev/null", "core.excludesFile=/dev/null")
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")

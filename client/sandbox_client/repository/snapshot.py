@@ -256,7 +256,8 @@ def _commit(
         return parents[0]
     date = _FIRST_DATE
     if repository.head:
-        date = git.text("show", "--no-patch", "--format=%ct +0000", repository.head)
+        lines = git.text("rev-list", "--max-count=1", "--format=%ct +0000", repository.head)
+        date = lines.rpartition("\n")[2]
     name = _configured(git, "user.name") or _NAME
     email = _configured(git, "user.email") or _EMAIL
     identity = {
@@ -296,8 +297,11 @@ def _entries(git: Git, commit: str) -> dict[str, Withheld]:
 
 
 def _names_in_history(repository: Repository) -> set[str]:
-    words = ("log", "--format=", "--name-only", "-z", "-m", "--no-renames", "--root")
-    return set(repository.git.names(*words, repository.head))
+    git = repository.git
+    commits = git.run("rev-list", repository.head)
+    words = ("diff-tree", "--stdin", "-r", "-m", "--root", "--no-commit-id", "--no-renames")
+    output = git.run(*words, "--name-only", "-z", stdin=commits)
+    return {decode(each) for each in output.split(b"\0") if each}
 
 
 def _lfs_files(git: Git) -> list[str]:
