@@ -28,7 +28,7 @@ from .repository.branch import (
     summarize,
 )
 from .repository.file_kinds import decide
-from .repository.git import Git, Interrupt
+from .repository.git import Git
 from .repository.incoming import (
     export_command,
     import_and_record,
@@ -50,6 +50,7 @@ from .repository.model import (
     PushPlan,
 )
 from .repository.outgoing import outgoing, require_decided, sandbox_directory
+from .repository.process import Interrupt
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
 from sandbox_client.repository.branch import import_work, read_patch
-from sandbox_client.repository.git import Finished, Git
+from sandbox_client.repository.git import Git
 
 from tests.client.repository_stub import (
     Exchange,
@@ -22,6 +22,7 @@ from tests.client.repository_stub import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox_client.repository.process import Finished
     from sandbox_client.repository.quarantine import CheckedWork
 
 BRANCH = "sandbox/box"

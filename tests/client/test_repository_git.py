@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, LocalFileError, RepositoryRefused
-from sandbox_client.repository.git import Git, Interrupt, ProcessLimits
+from sandbox_client.repository.git import Git, ProcessLimits
 from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
 from sandbox_client.repository.outgoing import sandbox_directory
+from sandbox_client.repository.process import Interrupt
 from sandbox_client.repository.snapshot import survey, take_snapshot
 from sandbox_client.repository.store import Sent, Store, Withheld
 

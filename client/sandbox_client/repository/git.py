@@ -7,13 +7,10 @@ limits memory, time and files: it is for repositories whose content comes from a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
-import threading
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
@@ -21,18 +18,15 @@ from sandbox_client.errors import GitFailed
 from sandbox_client.text import last_line
 
 from .names import decode, shown
+from .process import Finished, Interrupt, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 OLDEST = (2, 25)  # `for-each-ref` with worktrees, `init` of sha256 repositories since 2.29
 DEADLINE = 600.0  # seconds
 MAX_OUTPUT = 256 * 1024 * 1024  # bytes
-_MAX_ERRORS = 16 * 1024  # bytes of standard error that are kept
-_CHUNK = 64 * 1024
-# Seconds for the last errors: a process that a filter has started may keep the pipe open.
-_GRACE = 2.0
 _INHERITED = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "USER", "LOGNAME", "SYSTEMROOT")
 _CONFIGURATION = "GIT_CONFIG_"  # variables that name or hold the configuration of the person
 _FIXED = {
@@ -86,50 +80,6 @@ class ProcessLimits:
     memory: int = 4 * 1024**3
     file: int = 4 * 1024**3
     seconds: int = 300
-
-
-class Interrupt:
-    """Ends the git processes of one transfer from another thread; no more are started then."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._is_stopped = False
-
-    def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Add a process; it is ended at once if `stop` was called."""
-        with self._lock:
-            self._running.add(process)
-            if self._is_stopped:
-                kill_group(process)
-
-    def remove(self, process: subprocess.Popen[bytes]) -> None:
-        """Remove a process that has ended."""
-        with self._lock:
-            self._running.discard(process)
-
-    def stop(self) -> None:
-        """End all processes."""
-        with self._lock:
-            self._is_stopped = True
-            for each in self._running:
-                kill_group(each)
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with those that it has started, unless it has ended."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended: its exit code, output and the end of its errors."""
-
-    code: int
-    output: bytes
-    errors: bytes
 
 
 @dataclass(frozen=True)
@@ -255,94 +205,10 @@ class Git:
             )
         except OSError as exc:
             raise GitFailed(f"git cannot be started: {exc.strerror}") from exc
-        running = _Running(process, max_output, self.interrupt)
+        running = Running(process, max_output, self.interrupt)
         return running.finish(
             arguments[0], stdin if isinstance(stdin, bytes) else None, self.deadline
         )
-
-
-class _Running:
-    """A process, with threads that feed it and read its errors while its output is read."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], max_output: int, interrupt: Interrupt
-    ) -> None:
-        self._process = process
-        self._max_output = max_output
-        self._interrupt = interrupt
-        self._errors = b""
-        self._is_late = False
-
-    def finish(self, verb: str, stdin: bytes | None, deadline: float) -> Finished:
-        helpers = [threading.Thread(target=self._read_errors)]
-        if stdin is not None:
-            helpers.append(threading.Thread(target=self._feed, args=(stdin,)))
-        timer = threading.Timer(deadline, self._expire)
-        for each in (*helpers, timer):
-            each.daemon = True
-            each.start()
-        self._interrupt.add(self._process)
-        try:
-            output = self._read_output(verb)
-            code = self._process.wait()
-        except BaseException:
-            self._kill()
-            raise
-        finally:
-            self._interrupt.remove(self._process)
-            timer.cancel()
-            self._close(helpers)
-        if self._is_late:
-            raise GitFailed(
-                f"git {verb} took longer than {deadline:.0f} s and was ended",
-                advice="See how long `git status` takes in the repository: a filter of its"
-                " configuration may wait, or the disk is slow. Then try again.",
-            )
-        return Finished(code, output, self._errors)
-
-    def _read_output(self, verb: str) -> bytes:
-        if self._process.stdout is None:
-            return b""
-        pieces: list[bytes] = []
-        size = 0
-        while piece := self._process.stdout.read(_CHUNK):
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_output:
-                raise GitFailed(f"git {verb} printed more than {self._max_output} bytes")
-        return b"".join(pieces)
-
-    def _read_errors(self) -> None:
-        if self._process.stderr is not None:
-            with self._process.stderr as stream:
-                while piece := os.read(stream.fileno(), _CHUNK):
-                    self._errors = (self._errors + piece)[-_MAX_ERRORS:]
-
-    def _feed(self, data: bytes) -> None:
-        if self._process.stdin is not None:
-            try:
-                self._process.stdin.write(data)
-                self._process.stdin.close()
-            except OSError:  # it has ended; its exit code says why
-                return
-
-    def _expire(self) -> None:
-        self._is_late = True
-        self._kill()
-
-    def _kill(self) -> None:
-        kill_group(self._process)
-        self._process.wait()
-
-    def _close(self, helpers: Iterable[threading.Thread]) -> None:
-        for each in helpers:
-            each.join(_GRACE)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:  # the pipe of a process that has ended
-                    continue
 
 
 def _limited(words: list[str], limits: ProcessLimits) -> list[str]:

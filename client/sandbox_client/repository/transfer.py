@@ -40,8 +40,8 @@ from sandbox_client.text import format_size
 
 from . import sandbox_answers, sandbox_scripts
 from .bundle import UploadNote, sha256_of
-from .git import Interrupt
 from .model import UNPACKING
+from .process import Interrupt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
