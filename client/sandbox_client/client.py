@@ -446,7 +446,8 @@ class Client:
         """Send the working tree of the git repository `repo` to a directory of a sandbox.
 
         What git ignores stays here. Names that look like secrets have to fit a pattern of `include`
-        or `leave_out`. `directory` is that of the last push, or named after the repository.
+        or `leave_out`. `directory` is below /sandbox; without it, that of the last push, or one
+        that is named after the repository.
         `history` sends the earlier commits, too. `program` has to be in the sandbox. `on_plan` is
         called before anything long. It may be repeated, and then sends only what is new.
 

@@ -637,13 +637,15 @@ def test_sparse_and_split_indexes(exchange: Exchange) -> None:
     assert (exchange.box / "d" / "b.txt").exists()
 
 
-def test_a_file_that_a_filter_refuses_is_named(exchange: Exchange) -> None:
-    git(exchange.top, "config", "filter.strict.clean", "false")
-    git(exchange.top, "config", "filter.strict.required", "true")
-    write(exchange.top, {".gitattributes": "a.txt filter=strict\n", "a.txt": "changed\n"})
+@pytest.mark.parametrize("name", ["a.txt", "new.txt"])
+@pytest.mark.parametrize("is_required", ["true", "false"])
+def test_a_filter_that_fails_stops_a_push(exchange: Exchange, is_required: str, name: str) -> None:
+    git(exchange.top, "config", "filter.strict.clean", "no-such-program")
+    git(exchange.top, "config", "filter.strict.required", is_required)
+    write(exchange.top, {".gitattributes": f"{name} filter=strict\n", name: "changed\n"})
     before = fingerprint(exchange.top)
 
-    with pytest.raises(GitFailed, match=r"strict"):
+    with pytest.raises(GitFailed, match=r"A filter of git failed: .*no-such-program"):
         exchange.push()
 
     assert fingerprint(exchange.top) == before

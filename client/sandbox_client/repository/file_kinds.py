@@ -1,4 +1,4 @@
-"""Files that matter by their names, as data: secrets, and what runs later on the person's machine.
+"""Files that matter by their names, as data: secrets, and programs of the person's machine.
 
 Both tables are documented in docs/repository.md. Patterns with a slash are compared with the whole
 path, of secrets also with its end; others with the name of the file. Case is ignored. In a pattern,
@@ -313,9 +313,9 @@ class RunsLater(NamedTuple):
 
 
 def runs_later(path: str, mode: str = "100644") -> str:
-    """Return what runs a file, a key of `TABLE`, or an empty string.
+    """Return the kind of program that runs a file, a key of `TABLE`, or an empty string.
 
-    A file that has no such name runs if its mode makes it a program.
+    A file of another name runs if its mode makes it a program.
     """
     folded = path.casefold()
     for runner, patterns in TABLE.items():

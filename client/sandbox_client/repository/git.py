@@ -226,7 +226,7 @@ def _limited(words: list[str], limits: ProcessLimits) -> list[str]:
 
 
 def reason_of(errors: bytes) -> str:
-    """Return the first and the last error that git printed: the reason, and what failed by it."""
+    """Return the first and the last error that git printed: the reason, and its effect."""
     text = decode(errors)
     lines = [line for line in text.splitlines() if line.startswith(("error: ", "fatal: "))]
     ends = dict.fromkeys([lines[0], lines[-1]] if lines else [last_line(text)])

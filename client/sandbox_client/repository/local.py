@@ -1,4 +1,4 @@
-"""The repository of the person: where its parts are, what is checked out, and why it is refused."""
+"""The repository of the person: its directories, its HEAD, and the reasons to refuse it."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class PullOptions:
-    """How work comes back: the branch, the sandbox's directory, and what happens to it here.
+    """The options of a pull: the branch, the sandbox's directory, and whether to apply the work.
 
     `check` may refuse the repository.
     """

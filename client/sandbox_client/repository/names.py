@@ -35,7 +35,7 @@ def nul_list(names: Iterable[str]) -> bytes:
 
 
 def shown(text: str, most: int = MAX_SHOWN) -> str:
-    r"""Return a text on one line, with escapes (`\x1b`, `\u202e`) for what a terminal interprets.
+    r"""Return a text on one line, with escapes (`\x1b`, `\u202e`) for control characters.
 
     A longer one than `most` characters is cut, with `…` at its end.
     """
@@ -91,7 +91,7 @@ def _is_git(name: str) -> bool:
 
 
 def twin_key(name: str) -> str:
-    """Return what is equal for names that some file system takes for one and the same."""
+    """Return a key that is equal for names that some file system takes for the same."""
     visible = "".join(each for each in name if ord(each) not in _IGNORED)
     folded = unicodedata.normalize("NFC", visible).casefold()
     return unicodedata.normalize("NFC", folded).rstrip(" .")

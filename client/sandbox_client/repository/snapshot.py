@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.errors import GitFailed
 from sandbox_client.text import pluralize
 
+from .git import reason_of
 from .local import require_objects
 from .names import decode, encode, nul_list
 from .store import Withheld
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .store import Stage
 
 GITLINK = "160000"
+_FILTER = b"external filter"  # in git's errors, also if it goes on without the filter
 MESSAGE = "Uncommitted changes, as they were sent"
 WITHOUT_HISTORY = "The working tree, without the files that were left out"
 _NAME, _EMAIL = "remote-sandbox", "remote-sandbox@localhost"
@@ -58,7 +60,7 @@ class Survey:
 class Snapshot:
     """A commit of the working tree, and the commit that goes to the sandbox.
 
-    `commit` is what the sandbox gets: `snapshot` itself, or a commit without parents if tracked
+    `commit` is the one for the sandbox: `snapshot` itself, or a commit without parents if tracked
     files are withheld. `boundary` has the commits at which the history ends that is sent.
     """
 
@@ -74,7 +76,7 @@ class Amount:
     """How much goes: new or changed files, other versions of files in the commits, and commits.
 
     `size` and `earlier_size` are bytes of distinct contents that the sandbox does not have. HEAD
-    goes, too: what the working tree has changed or deleted of it is an earlier version.
+    goes, too: a file of it that the working tree has changed or deleted is an earlier version.
     """
 
     files: int
@@ -134,7 +136,7 @@ def take_snapshot(
     head = repository.head
     index = _Index(repository, stage, "index")
     index.copy(Path(repository.git_dir, "index"))
-    index.git.run("add", "--update", "--", ".")
+    index.update()
     index.add(each for each in found.untracked if each not in left_out)
     index.keep_only(found.paths)
     kept = _entries(repository.git, head) if head and left_out else {}
@@ -149,7 +151,7 @@ def take_snapshot(
 
 
 def measure(stage: Stage, commit: str, have: str = "") -> Amount:
-    """Count what goes with a commit if the sandbox has `have`.
+    """Count the objects that go with a commit if the sandbox has `have`.
 
     The stage's history must end where it is sent.
     """
@@ -217,9 +219,30 @@ class _Index:
         if source.exists():
             shutil.copy2(source, self.path)
 
+    def update(self) -> None:
+        """Give tracked files the state of the working tree."""
+        self._run("add", "--update", "--", ".")
+
     def add(self, paths: Iterable[str]) -> None:
         """Add untracked files as they are in the working tree; one that is gone is left out."""
-        self.git.run("update-index", "--add", "--remove", "-z", "--stdin", stdin=nul_list(paths))
+        self._run("update-index", "--add", "--remove", "-z", "--stdin", stdin=nul_list(paths))
+
+    def _run(self, *arguments: str, stdin: bytes = b"") -> None:
+        """Run a command that filters files.
+
+        Raises:
+            GitFailed: it fails, or a filter does: git would take the file without that filter.
+        """
+        result = self.git.ask(*arguments, stdin=stdin)
+        reason = reason_of(result.errors) or f"it ended with code {result.code}"
+        if _FILTER in result.errors:
+            raise GitFailed(
+                f"A filter of git failed: {reason}",
+                advice="Correct or remove the filter: `git add` calls it, too. Then send it again"
+                " with {push}.",
+            )
+        if result.code != 0:
+            raise GitFailed(f"git {arguments[0]} failed: {reason}")
 
     def keep_only(self, paths: Iterable[str]) -> None:
         """Remove all other paths."""
