@@ -210,7 +210,7 @@ class Repositories:
     ) -> Push:
         transfer.begin("packing the repository")
         bundle = await transfer.in_thread(out.bundle)
-        await transfer.upload(bundle)
+        await transfer.upload(bundle, out.note)
         transfer.begin(UNPACKING)
         await transfer.in_thread(out.announce)
         before = transfer.store.find(transfer.name, out.sent.directory, checked.sent)

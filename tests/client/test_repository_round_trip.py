@@ -861,6 +861,22 @@ def test_ignored_files_that_a_merge_would_overwrite_are_found(exchange: Exchange
     assert found == (".env", ":b.log")
 
 
+def test_two_pushes_at_once_have_a_bundle_each(exchange: Exchange) -> None:
+    store = exchange.store
+    found = survey(store.repository)
+    push = (store, NAME, str(exchange.box), found, decide(found.paths, (), ()))
+
+    with outgoing(*push) as first, outgoing(*push) as second:
+        mine, other = first.bundle(), second.bundle()
+        second.confirm()
+        assert mine.path.exists()
+        first.confirm()
+        assert other.path.exists()
+
+    assert not mine.path.parent.exists()
+    assert not other.path.exists()
+
+
 def test_two_sandboxes_have_the_same_snapshot(exchange: Exchange, tmp_path: Path) -> None:
     write(exchange.top, {"a.txt": "two\n"})
     exchange.push()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -325,8 +326,10 @@ async def test_two_uploads_of_the_same_do_not_meet(tmp_path: Path) -> None:
         (note,) = top.glob(".git/remote-sandbox/tmp-outgoing-*/upload")
         (part,) = box.home.glob(".remote-sandbox-*/bundle")
         before, loss.is_over = part.read_bytes(), True
-        with UploadNote(note.parent / "bundle"):  # as the process of the first one has it
+        with closing(UploadNote(note.parent)) as first:  # as the process of the first one has it
+            assert first.lock()
             await box.client.push(BOX, str(top))
+            assert (note.parent / "bundle").exists()
 
         assert part.read_bytes() == before
         assert tree_of_directory(box.work / "project") == git(top, "rev-parse", "HEAD^{tree}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
-from .bundle import BundleFile, create_bundle, sha256_of
+from .bundle import BundleFile, UploadNote, create_bundle, sha256_of
 from .names import name_problem, shown
 from .snapshot import Amount, measure, take_snapshot
 from .store import Sent, Store
@@ -39,6 +39,7 @@ class Outgoing:
     sent: Sent
     have: str
     amount: Amount
+    note: UploadNote
 
     @property
     def is_needed(self) -> bool:
@@ -48,24 +49,20 @@ class Outgoing:
     def bundle(self) -> BundleFile:
         """Write the bundle, or return the one of an earlier attempt, which stays until `confirm`.
 
-        Two bundles of the same objects may differ.
+        Two bundles of the same objects may differ: while another process sends one, this one has
+        its own.
         """
-        path = self._folder / "bundle"
-        if path.exists():
+        self.note.folder.mkdir(mode=0o700, exist_ok=True)
+        path = self.note.folder / "bundle"
+        if self.note.lock() and path.exists():
             return BundleFile(path, path.stat().st_size, sha256_of(path))
         object_format = self.store.repository.object_format
         scratch = self.stage.path / "outgoing.bundle"
         made = create_bundle(self.stage, scratch, self.sent.commit, object_format, self.have)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        if not self.note.is_mine:
+            return made
         scratch.replace(path)
         return replace(made, path=path)
-
-    @property
-    def _folder(self) -> Path:
-        """The directory of the bundle, which is removed after a day if no push ends."""
-        key = repr((self.store.proxy, self.sent, self.have)).encode()
-        name = f"tmp-outgoing-{hashlib.sha256(key).hexdigest()[:16]}"
-        return self.store.repository.store_dir / name
 
     def announce(self) -> None:
         """Keep the record and the objects; call it before the sandbox unpacks the bundle."""
@@ -80,8 +77,9 @@ class Outgoing:
         self.discard_bundle()
 
     def discard_bundle(self) -> None:
-        """Remove the bundle."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the bundle, unless another process sends it."""
+        if self.note.lock():
+            shutil.rmtree(self.note.folder, ignore_errors=True)
 
 
 def require_decided(decision: Decision) -> None:
@@ -142,7 +140,14 @@ def outgoing(
         if before and before.commit == sent.commit:
             sent = sent.after_pull(before.pulled, before.imported)
         stage.end_history_at(sent.boundary)
-        yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have))
+        with closing(UploadNote(_folder(store, sent, have))) as note:
+            yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have), note)
+
+
+def _folder(store: Store, sent: Sent, have: str) -> Path:
+    """Return the directory of a bundle, which is removed after a day if no push ends."""
+    key = hashlib.sha256(repr((store.proxy, sent, have)).encode()).hexdigest()[:16]
+    return store.repository.store_dir / f"tmp-outgoing-{key}"
 
 
 def sandbox_directory(given: str) -> str:

@@ -39,7 +39,7 @@ from sandbox_client.files.remote import new_token
 from sandbox_client.text import format_size
 
 from . import sandbox_answers, sandbox_scripts
-from .bundle import UploadNote, sha256_of
+from .bundle import sha256_of
 from .model import UNPACKING
 from .process import Interrupt
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from sandbox_client.files.model import FileEntry
     from sandbox_client.files.remote import Files
 
-    from .bundle import BundleFile
+    from .bundle import BundleFile, UploadNote
     from .sandbox_answers import Checked, Exported
     from .store import Store
 
@@ -181,14 +181,13 @@ class Transfer:
 
         return await self.files.outage.survive(run)
 
-    async def upload(self, bundle: BundleFile) -> None:
-        """Send a bundle; go on where an outage, or the end of this process, broke an upload off."""
+    async def upload(self, bundle: BundleFile, note: UploadNote) -> None:
+        """Send a bundle; go on where an outage, or the end of a process, broke an upload off."""
         self.begin("sending the repository")
-        with UploadNote(bundle.path) as note:
-            start = await self._resume(bundle, note.read())
-            note.write(self._scratch)
-            await self._send_from(bundle, start, may_stay=note.is_mine)
-            note.write("")  # a script may use it now
+        start = await self._resume(bundle, note.read())
+        note.write(self._scratch)
+        await self._send_from(bundle, start, may_stay=note.is_mine)
+        note.write("")  # a script may use it now
 
     async def _send_from(self, bundle: BundleFile, start: int, *, may_stay: bool) -> None:
         """Send a bundle from a position on; after an outage, the part stays if it may."""
