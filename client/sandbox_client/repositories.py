@@ -65,9 +65,9 @@ if TYPE_CHECKING:
     from .repository.file_kinds import Decision
     from .repository.outgoing import Outgoing
     from .repository.quarantine import CheckedWork
+    from .repository.records import Sent
     from .repository.sandbox_answers import Checked, Exported
     from .repository.snapshot import Survey
-    from .repository.store import Sent
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Repositories:
             store = transfer.store
             await transfer.in_thread(partial(wanted.check, store.repository))
             found, decision = await transfer.in_thread(partial(_surveyed, store, wanted))
-            where = given or transfer.default_directory()
+            where = transfer.directory(given)
             checked = await transfer.check(where, wanted.program)
             require_ours(store, checked)
             if not checked.has_program:

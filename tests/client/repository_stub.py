@@ -26,13 +26,14 @@ from sandbox_client.repository.local import Repository, open_repository
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
 from sandbox_client.repository.snapshot import survey
-from sandbox_client.repository.store import Sent, Store
+from sandbox_client.repository.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from sandbox_client.repository.branch import Imported, Summary
     from sandbox_client.repository.quarantine import CheckedWork
+    from sandbox_client.repository.records import Sent
     from sandbox_client.repository.snapshot import Amount
 
 PATH = "/usr/local/bin:/usr/bin:/bin"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from sandbox_client.repository.local import open_repository
 from sandbox_client.repository.names import decode, encode, shown
 from sandbox_client.repository.outgoing import sandbox_directory
 from sandbox_client.repository.process import Interrupt
+from sandbox_client.repository.records import Sent, Withheld
 from sandbox_client.repository.snapshot import survey, take_snapshot
 from sandbox_client.repository.store import Sent, Store, Withheld
 
@@ -276,6 +278,57 @@ def test_a_record_is_read_as_it_was_written(person: Git, tmp_path: Path) -> None
     assert store.find("box", record.directory, record.commit) == record
     assert store.find("box", "/sandbox/other", record.commit) is None
     assert Store(store.repository, "https://other.test").load("box") is None
+
+
+def two_worktrees(person: Git, tmp_path: Path) -> tuple[Store, Store]:
+    """Return the stores of a repository and of a linked worktree of it."""
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    git(top, "worktree", "add", "-q", "-b", "topic", str(tmp_path / "linked"))
+    places = (top, tmp_path / "linked")
+    main, linked = (Store(open_repository(str(each), person)) for each in places)
+    return main, linked
+
+
+def test_each_worktree_has_its_records(person: Git, tmp_path: Path) -> None:
+    main, linked = two_worktrees(person, tmp_path)
+    of_main = replace(sent(), directory="/sandbox/main")
+    of_linked = replace(sent(), directory="/sandbox/linked", worktree=linked.repository.worktree)
+    main.save(of_main)
+    assert (linked.load_own("box"), linked.load("box")) == (None, of_main)
+    linked.save(of_linked)
+
+    assert (main.load_own("box"), linked.load_own("box")) == (of_main, of_linked)
+    assert sorted(each.directory for each in main.all()) == ["/sandbox/linked", "/sandbox/main"]
+    linked.require_own("box", "/sandbox/linked")
+    with pytest.raises(RepositoryRefused, match=f"of another worktree .*, {tmp_path}/repository"):
+        linked.require_own("box", "/sandbox/main")
+    with pytest.raises(RepositoryRefused, match=f"of another worktree .*, {tmp_path}/linked"):
+        main.require_own("box", "/sandbox/linked")
+
+
+def test_the_directory_of_a_worktree_that_was_removed_may_be_taken(
+    person: Git, tmp_path: Path
+) -> None:
+    main, linked = two_worktrees(person, tmp_path)
+    main.save(replace(sent(), worktree=linked.repository.worktree))
+    git(tmp_path / "repository", "worktree", "remove", str(tmp_path / "linked"))
+
+    main.require_own("box", sent().directory)
+
+
+def test_a_copy_of_a_repository_is_another_one(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    mine = Store(open_repository(str(top), person)).identity
+
+    shutil.copytree(top, tmp_path / "copy")
+    copied = Store(open_repository(str(tmp_path / "copy"), person)).identity
+    again = Store(open_repository(str(tmp_path / "copy"), person)).identity
+    assert Store(open_repository(str(top), person)).identity == mine
+    top.rename(tmp_path / "moved")
+    moved = Store(open_repository(str(tmp_path / "moved"), person)).identity
+
+    assert (moved, again) == (mine, copied)
+    assert copied != mine
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"withheld": 1}', '{"withheld": [{}]}'])

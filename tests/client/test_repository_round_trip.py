@@ -471,6 +471,17 @@ def test_a_linked_worktree(exchange: Exchange, tmp_path: Path) -> None:
     assert git(exchange.top, "status", "--porcelain") == ""
 
 
+def test_a_repository_that_was_moved_after_a_push(exchange: Exchange, tmp_path: Path) -> None:
+    write(exchange.top, {"a.txt": "changed\n"})
+    exchange.push()
+    exchange.top = exchange.top.rename(tmp_path / "person" / "moved")
+    work(exchange, {"d/b.txt": "better\n"}, "Work")
+
+    exchange.pull()
+
+    assert subjects(exchange) == ["Work", "Uncommitted changes, as they were sent", "First"]
+
+
 @pytest.mark.parametrize("history", [False, True])
 def test_a_shallow_clone(tmp_path: Path, *, history: bool) -> None:
     origin = make_repository(tmp_path / "origin", {"a.txt": "0\n"})

@@ -492,6 +492,30 @@ async def test_a_directory_is_checked_before_anything_is_sent(tmp_path: Path) ->
         assert push.directory == pull.directory == "/sandbox/a/b"
 
 
+async def test_a_worktree_is_not_sent_over_another_one(tmp_path: Path) -> None:
+    main = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    linked, same_name = tmp_path / "person" / "topic", tmp_path / "elsewhere" / "project"
+    for number, each in enumerate((linked, same_name)):
+        git(main, "worktree", "add", "-q", "-b", f"topic-{number}", str(each))
+        write(each, {"a.txt": f"{number}\n"})
+    (main / "below").mkdir()
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(main))
+
+        assert (await box.client.push(BOX, str(linked))).directory == "/sandbox/topic"
+        assert (await box.client.push(BOX, str(main / "below"))).directory == "/sandbox/project"
+        for given in (None, "project", "/sandbox/./project//"):
+            with pytest.raises(RepositoryRefused, match=f"another worktree .*, {main}"):
+                await box.client.push(BOX, str(same_name), directory=given)
+        assert (box.work / "project" / "a.txt").read_text() == "x\n"
+
+        write(box.work / "topic", {"a.txt": "better\n"})
+        pull = await box.client.pull(BOX, str(linked))
+        assert (pull.directory, pull.has_work) == ("/sandbox/topic", True)
+        pull = await box.client.pull(BOX, str(main), directory="project")
+        assert (pull.directory, pull.has_work) == ("/sandbox/project", False)
+
+
 async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:
     top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
     async with ready_sandbox(tmp_path / "sandboxes", as_deployed=False) as box:

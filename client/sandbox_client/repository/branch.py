@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .git import Git
     from .local import Repository
     from .quarantine import CheckedWork
-    from .store import Sent
+    from .records import Sent
 
 PREFIX = "refs/heads/"
 _DIFF = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from .outgoing import Outgoing
     from .quarantine import Limits
+    from .records import Sent, Withheld
     from .sandbox_answers import Checked, Exported
-    from .store import Sent, Store, Withheld
+    from .store import Store
 
 _SIGNATURES = (b"gpgsig", b"gpgsig-sha256", b"mergetag")  # void in a commit that is made again
 

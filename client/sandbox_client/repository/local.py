@@ -50,6 +50,23 @@ class Repository:
         return Path(self.common_dir, "remote-sandbox")
 
     @property
+    def worktree(self) -> str:
+        """The linked worktree, as its directory below `common_dir`; empty for the main one."""
+        git_dir = os.path.realpath(self.git_dir)
+        return "" if git_dir == self.common_dir else os.path.relpath(git_dir, self.common_dir)
+
+    def place_of(self, worktree: str) -> str:
+        """Return the path of a worktree of this repository, empty if it was removed."""
+        if not worktree:
+            return os.path.dirname(self.common_dir)  # noqa: PTH120  # a name may not be UTF-8
+        try:
+            link = Path(self.common_dir, worktree, "gitdir").read_bytes()
+        except OSError:
+            return ""
+        top = os.path.dirname(decode(link.removesuffix(b"\n")))  # noqa: PTH120
+        return top if os.path.isdir(top) else ""  # noqa: PTH112
+
+    @property
     def shallow(self) -> tuple[str, ...]:
         """The commits at which the history of a shallow clone ends."""
         try:

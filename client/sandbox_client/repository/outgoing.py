@@ -15,8 +15,8 @@ from sandbox_client.text import pluralize
 
 from .bundle import BundleFile, UploadNote, create_bundle, sha256_of
 from .names import name_problem, shown
+from .records import Sent
 from .snapshot import Amount, measure, take_snapshot
-from .store import Sent, Store
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .file_kinds import Decision
     from .snapshot import Snapshot, Survey
-    from .store import Stage
+    from .store import Stage, Store
 
 DETACHED_BRANCH = "work"  # the sandbox's branch for a detached HEAD
 _NAMED = 20  # paths in a message
@@ -136,6 +136,7 @@ def outgoing(
             boundary=_boundary(before, snapshot, have, history=history),
             has_history=history,
             withheld=snapshot.withheld,
+            worktree=repository.worktree,
         )
         if before and before.commit == sent.commit:
             sent = sent.after_pull(before.pulled, before.imported)

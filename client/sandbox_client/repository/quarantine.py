@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .local import Repository
-    from .store import Sent, Stage, Store
+    from .records import Sent
+    from .store import Stage, Store
 
 _MIB = 1024 * 1024
 _MAX_CHANGES = 64 * _MIB  # bytes of the list of all changes

@@ -16,7 +16,7 @@ from sandbox_client.api.sandboxes import WORK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .store import Sent
+    from .records import Sent
 
 NONE = "-"  # an argument of a script that stands for nothing
 

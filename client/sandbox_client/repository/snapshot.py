@@ -18,7 +18,7 @@ from sandbox_client.text import pluralize
 from .git import reason_of
 from .local import require_objects
 from .names import decode, encode, nul_list
-from .store import Withheld
+from .records import Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

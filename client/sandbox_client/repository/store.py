@@ -1,82 +1,37 @@
-"""What this program keeps in a repository, in `.git/remote-sandbox`: a record of each push.
+"""The directory `.git/remote-sandbox` of a repository: the records of pushes, and their objects.
 
-A record says what was sent, so that a later transfer sends only what is new, and so that what comes
-back is compared with it. It is written before the sandbox unpacks anything: what a sandbox says
-that it has then always leads to a record, also after a push that broke off. Records are separate
-for each proxy and name; whether a sandbox of that name is still the same one, only its content
-says. The objects of the snapshots are in a bare repository of its own, whose alternate is the
-person's: no object, ref or index of the person's is written.
+A later transfer sends only what is new since the record, and compares with it what comes back. The
+objects of the snapshots are in a bare repository of its own, whose alternate is the person's: no
+object, ref or index of the person's is written.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import secrets
 import shutil
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sandbox_client.errors import InvalidInput, LocalFileError, RepositoryRefused
+from sandbox_client.errors import LocalFileError
+
+from .records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from .git import Git
-    from .local import Repository
+    from .records import Sent
 
 _LEFTOVER_AGE = 24 * 3600.0  # seconds after which the directory of a killed process is removed
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
-_RECORDS = 4  # of one directory of a sandbox, the newest
+_IDENTITY_FILE, _PLACE_FILE = "remote-sandbox-identity", "remote-sandbox-place"
 _PACKS = 12  # of the store; with more, it is packed again
 _UNREACHABLE = "1.day.ago"  # until then, objects that no record needs may be in use
-
-
-@dataclass(frozen=True)
-class Withheld:
-    """A tracked file that was left out, as it is in the snapshot."""
-
-    mode: str
-    object_id: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a sandbox has of a repository.
-
-    `head` is the commit that was checked out here, empty if there was none; `snapshot` is the
-    working tree as a commit on it, `commit` is what the sandbox has of that: the same, unless
-    tracked files were withheld. `boundary` has the commits at which the sandbox's history ends.
-    `pulled` is the last commit that came back, and `imported` what it is here.
-    """
-
-    sandbox: str
-    directory: str
-    branch: str
-    head: str
-    snapshot: str
-    commit: str
-    boundary: tuple[str, ...] = ()
-    has_history: bool = False
-    withheld: tuple[Withheld, ...] = ()
-    pulled: str = ""
-    imported: str = ""
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The commits of the sandbox that nothing is lost of when they are replaced there."""
-        return tuple(each for each in (self.commit, self.pulled) if each)
-
-    def after_pull(self, pulled: str, imported: str) -> Sent:
-        """Return the record after a pull."""
-        return replace(self, pulled=pulled, imported=imported)
 
 
 @dataclass(frozen=True)
@@ -98,14 +53,12 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Store:
-    """The records and objects of one repository, for the sandboxes of one proxy.
+class Store(Records):
+    """The records of one repository for one proxy, with the objects that they need.
 
     `clock` returns seconds since 1970.
     """
 
-    repository: Repository
-    proxy: str = ""  # its URL
     clock: Callable[[], float] = time.time
 
     @property
@@ -122,70 +75,21 @@ class Store:
     def identity(self) -> str:
         """A random text by which a sandbox knows this repository again.
 
+        A copy of the repository, such as one of `cp -r`, gets another one while the original is
+        still at its place.
+
         Raises:
             LocalFileError: it cannot be read, or made.
         """
         self._prepare()
-        path = self.path / "remote-sandbox-identity"
-        try:
-            text = path.read_text(encoding="ascii")
-        except (OSError, ValueError):
-            text = ""
+        text = _read_text(self.path / _IDENTITY_FILE)
         if not _IDENTITY.fullmatch(text):
             raise LocalFileError(
-                f"{path} cannot be read",
+                f"{self.path / _IDENTITY_FILE} cannot be read",
                 advice=f"Remove {self.repository.store_dir}; then name another directory with"
                 " `remote-sandbox push --directory DIR`.",
             )
         return text
-
-    def load(self, sandbox: str, directory: str | None = None) -> Sent | None:
-        """Return the newest record of a sandbox, or of one of its directories, if there is any.
-
-        Raises:
-            LocalFileError: the record cannot be read.
-        """
-        for path in self._records(sandbox):
-            sent = self._read(path)
-            if directory in {None, sent.directory}:
-                return sent
-        return None
-
-    def find(self, sandbox: str, directory: str, commit: str) -> Sent | None:
-        """Return the record of a commit that a directory of a sandbox has, if there is any."""
-        path = self._record(sandbox, directory, commit)
-        return self._read(path) if path.exists() else None
-
-    def require(self, sandbox: str, directory: str | None = None) -> Sent:
-        """Return the newest record of a sandbox, or of one of its directories.
-
-        Raises:
-            RepositoryRefused: nothing was sent to it.
-        """
-        sent = self.load(sandbox, directory)
-        if sent is None:
-            where = f" to {directory}" if directory else ""
-            raise RepositoryRefused(
-                f"Nothing of this repository was sent to sandbox '{sandbox}'{where}",
-                advice="Send it with {push}, or go to the repository that was sent.",
-            )
-        return sent
-
-    def all(self) -> list[Sent]:
-        """Return the newest record of each sandbox, by the sandboxes' names."""
-        folders = (self.repository.store_dir / "sent").glob(f"*.{self._proxy_key}")
-        names = sorted(each.name.removesuffix(f".{self._proxy_key}") for each in folders)
-        return [sent for sent in map(self.load, names) if sent is not None]
-
-    def save(self, sent: Sent) -> None:
-        """Write a record, as a whole or not at all."""
-        path = self._record(sent.sandbox, sent.directory, sent.commit)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-        ) as file:
-            json.dump(asdict(sent), file)
-        Path(file.name).replace(path)
 
     def keep(self, stage: Stage, sent: Sent) -> None:
         """Keep the objects of a snapshot for later transfers; then write the record."""
@@ -193,7 +97,7 @@ class Store:
         ends = dict.fromkeys((sent.snapshot, sent.commit))
         for number, commit in enumerate(ends):
             move_objects(stage.git, self.git, [commit], [sent.head] if sent.head else [])
-            self.git.run("update-ref", "--no-deref", f"{self._refs(sent)}/{number}", commit)
+            self.git.run("update-ref", "--no-deref", f"{self.refs(sent)}/{number}", commit)
         self.save(sent)
         self._forget_old(sent)
         self._pack_if_needed()
@@ -228,15 +132,27 @@ class Store:
             self.repository.store_dir.mkdir(mode=0o700, exist_ok=True)
             if not self.path.exists():
                 self._make()
+            elif _read_text(self.path / _PLACE_FILE) != str(self.path):
+                self._adapt_to_place()
         except OSError as exc:
             raise LocalFileError(f"{self.path} cannot be made: {exc.strerror}") from exc
+
+    def _adapt_to_place(self) -> None:
+        """Let a store that was moved or copied find its objects; give a copy its own identity."""
+        identity = _read_text(self.path / _IDENTITY_FILE)
+        before = _read_text(self.path / _PLACE_FILE)
+        if before and _read_text(Path(before, _IDENTITY_FILE)) == identity:
+            identity = secrets.token_hex(16)
+        _write_alternates(self.path, [self.repository.objects])
+        if _IDENTITY.fullmatch(identity):
+            _write_identity(self.path, identity, self.path)
 
     def _make(self) -> None:
         """Make the store, as a whole or not at all: another process may make it, too."""
         path = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.repository.store_dir))
         git = self.repository.git.on(path)
         init_bare(git, path, self.repository.object_format, [self.repository.objects])
-        (path / "remote-sandbox-identity").write_text(secrets.token_hex(16), encoding="ascii")
+        _write_identity(path, secrets.token_hex(16), self.path)
         try:
             path.rename(self.path)
         except OSError:
@@ -254,16 +170,10 @@ class Store:
                 shutil.rmtree(each, ignore_errors=True)
 
     def _forget_old(self, sent: Sent) -> None:
-        """Remove all records of a directory but the newest ones."""
-        here = [each for each in self._records(sent.sandbox) if _is_beside(each, sent)]
-        for path in here[_RECORDS:]:
-            self._drop(path)
-
-    def _drop(self, path: Path) -> None:
-        refs = f"refs/sent/{path.parent.name}/{path.stem}"
-        for number in (0, 1):
-            self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
-        path.unlink(missing_ok=True)
+        """Remove all records of a directory but the newest ones, with their refs."""
+        for refs in self.forget_old(sent):
+            for number in (0, 1):
+                self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
 
     def _pack_if_needed(self) -> None:
         """Remove what no record needs, if the store has many packs; a failure changes nothing."""
@@ -272,62 +182,33 @@ class Store:
             self.git.ask("repack", "-A", "-d", "-l", "--quiet", old)
             self.git.ask("prune", f"--expire={_UNREACHABLE}")
 
-    def _read(self, path: Path) -> Sent:
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            withheld = tuple(Withheld(**each) for each in fields.pop("withheld"))
-            boundary = tuple(fields.pop("boundary"))
-            return Sent(**fields, boundary=boundary, withheld=withheld)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise LocalFileError(
-                f"The record of what was sent to a sandbox cannot be read: {path}",
-                advice="Remove that file; then name another directory with"
-                " `remote-sandbox push --directory DIR`.",
-            ) from exc
 
-    @property
-    def _proxy_key(self) -> str:
-        return hashlib.sha256(self.proxy.encode()).hexdigest()[:16]
-
-    def _folder(self, sandbox: str) -> Path:
-        if not _NAME.fullmatch(sandbox):
-            raise InvalidInput(f"{sandbox!r} is not a sandbox's name")
-        return self.repository.store_dir / "sent" / f"{sandbox}.{self._proxy_key}"
-
-    def _records(self, sandbox: str) -> list[Path]:
-        """Return the files of the records of a sandbox, the newest first."""
-        return sorted(self._folder(sandbox).glob("*.json"), key=_time_of, reverse=True)
-
-    def _record(self, sandbox: str, directory: str, commit: str) -> Path:
-        return self._folder(sandbox) / f"{_directory_key(directory)}-{commit}.json"
-
-    def _refs(self, sent: Sent) -> str:
-        path = self._record(sent.sandbox, sent.directory, sent.commit)
-        return f"refs/sent/{path.parent.name}/{path.stem}"
-
-
-def _directory_key(directory: str) -> str:
-    return hashlib.sha256(directory.encode()).hexdigest()[:16]
-
-
-def _is_beside(path: Path, sent: Sent) -> bool:
-    """Check whether a record is of the same directory as another one."""
-    return path.name.startswith(f"{_directory_key(sent.directory)}-")
-
-
-def _time_of(path: Path) -> int:
+def _read_text(path: Path) -> str:
+    """Return the content of a file, or an empty string if it cannot be read."""
     try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # another process has removed it
-        return 0
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _write_identity(path: Path, identity: str, place: Path) -> None:
+    """Write the identity of a store at `path`, and its own path, by which a copy is found."""
+    for name, text in ((_IDENTITY_FILE, identity), (_PLACE_FILE, str(place))):
+        part = path / f"{name}.{secrets.token_hex(4)}"
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
+        part.replace(path / name)
 
 
 def init_bare(git: Git, path: Path, object_format: str, alternates: Sequence[str]) -> None:
     """Make a bare repository without templates, which sees the objects of others."""
     kind = [f"--object-format={object_format}"] if object_format != "sha1" else []
     git.at("/").run("init", "--quiet", "--bare", "--template=", *kind)
-    lines = b"".join(_quoted(each) + b"\n" for each in alternates)
     (path / "objects" / "info").mkdir(parents=True, exist_ok=True)
+    _write_alternates(path, alternates)
+
+
+def _write_alternates(path: Path, alternates: Sequence[str]) -> None:
+    lines = b"".join(_quoted(each) + b"\n" for each in alternates)
     (path / "objects" / "info" / "alternates").write_bytes(lines)
 
 

@@ -85,11 +85,18 @@ class Transfer:
     has_sent: bool = field(default=False, init=False)  # a part of a bundle
     may_have_run: bool = field(default=False, init=False)  # a script of this activity, unanswered
 
-    def default_directory(self) -> str:
-        """Return the directory of the last push, or one that is named as the repository."""
-        before = self.store.load(self.name)
+    def directory(self, given: str | None) -> str:
+        """Return the directory in the sandbox: as given, as before, or named as the repository.
+
+        Raises:
+            RepositoryRefused: another worktree of the repository was sent there.
+        """
+        before = None if given else self.store.load_own(self.name)
         name = _NOT_IN_A_NAME.sub("-", posixpath.basename(self.store.repository.top)).strip("-.")
-        return before.directory if before else f"{WORK}/{name or 'repository'}"
+        default = before.directory if before else f"{WORK}/{name or 'repository'}"
+        directory = given or default
+        self.store.require_own(self.name, directory)
+        return directory
 
     def begin(self, activity: str) -> None:
         """Set what is done now, and report it."""
