@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from sandbox_client.repository.branch import import_work, read_patch
 from sandbox_client.repository.git import Git
 
 from tests.client.repository_stub import (
+    PATH,
     Exchange,
     commit_all,
     fingerprint,
@@ -80,6 +83,57 @@ def test_a_branch_without_a_commit_that_is_checked_out(tmp_path: Path) -> None:
     write(exchange.box, {"a.txt": "y\n"})
 
     assert "'main' is checked out" in refused(exchange, "main")
+
+
+def begin(at: Path, *words: str) -> None:
+    """Begin a rebase or a bisection, which stops for the person."""
+    environment = {"PATH": PATH, "HOME": str(at.parent), "GIT_SEQUENCE_EDITOR": "sed -i 1ibreak"}
+    subprocess.run(("git", *words), cwd=at, env=environment, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rebase", "-i", "main"], "in the middle of a rebase in .*/other"),
+        (["bisect", "start"], "in the middle of a bisection in .*/other"),
+    ],
+)
+@pytest.mark.parametrize("in_main", [False, True])
+def test_a_branch_that_is_rebased_or_bisected(
+    exchange: Exchange, words: list[str], message: str, *, in_main: bool
+) -> None:
+    exchange.pull()
+    write(exchange.box, {"a.txt": "best\n"})
+    at = exchange.top
+    if in_main:
+        message = message.replace("other", "repository")
+        git(at, "checkout", "-q", BRANCH)
+    else:
+        at = exchange.top.parent / "other"
+        git(exchange.top, "worktree", "add", "-q", str(at), BRANCH)
+    begin(at, *words)
+    git(at, "checkout", "-q", "--detach")
+
+    assert re.search(message, refused(exchange))
+    exchange.pull("another")
+
+
+def test_a_branch_that_a_rebase_of_another_one_moves(exchange: Exchange) -> None:
+    exchange.pull()
+    write(exchange.box, {"a.txt": "best\n"})
+    git(exchange.top, "checkout", "-q", "-b", "topic", BRANCH)
+    write(exchange.top, {"mine.txt": "x\n"})
+    commit_all(exchange.top)
+    begin(exchange.top, "rebase", "-i", "--update-refs", "main")
+
+    assert "in the middle of a rebase" in refused(exchange)
+
+
+def test_a_branch_without_a_commit_in_a_worktree(exchange: Exchange) -> None:
+    git(exchange.top, "worktree", "add", "-q", "--detach", str(exchange.top.parent / "other"))
+    git(exchange.top.parent / "other", "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
+
+    assert "is checked out in" in refused(exchange)
 
 
 def test_a_branch_that_diverged(exchange: Exchange) -> None:

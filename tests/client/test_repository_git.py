@@ -19,7 +19,7 @@ from sandbox_client.repository.outgoing import sandbox_directory
 from sandbox_client.repository.process import Interrupt
 from sandbox_client.repository.records import Sent, Withheld
 from sandbox_client.repository.snapshot import survey, take_snapshot
-from sandbox_client.repository.store import Sent, Store, Withheld
+from sandbox_client.repository.store import Store
 
 from tests.client.repository_stub import PATH, fingerprint, git, make_repository, write
 

@@ -181,17 +181,22 @@ def require_free(repository: Repository, branch: str) -> str:
     """Return the ref of a branch that may be written.
 
     Raises:
-        RepositoryRefused: it is checked out, or leads to another one.
+        RepositoryRefused: it is checked out, rebased or bisected in a worktree, or leads to another
+            branch.
         InvalidInput: git does not allow the name.
     """
     ref = check_branch_name(repository, branch)
     git = repository.git
-    current = git.ask("symbolic-ref", "--quiet", "HEAD")
-    where = git.text("for-each-ref", "--format=%(worktreepath)", ref)
-    if where or decode(current.output.strip()) == ref:
+    if where := _checked_out_in(repository, ref):
         raise RepositoryRefused(
-            f"The branch '{branch}' is checked out in {shown(where or repository.top)}",
-            advice="Check out another branch there, or name another one with"
+            f"The branch '{branch}' is checked out in {shown(where)}",
+            advice="Check out another branch there (`git worktree prune`, if that directory was"
+            " removed), or name another one with `remote-sandbox pull --branch BRANCH`.",
+        )
+    if use := repository.use_of(ref):
+        raise RepositoryRefused(
+            f"The branch '{branch}' is in the middle of {use.activity} in {shown(use.place)}",
+            advice=f"Finish or abort that there (`git {use.command}`), or name another branch with"
             " `remote-sandbox pull --branch BRANCH`.",
         )
     if git.ask("symbolic-ref", "--quiet", ref).code == 0:
@@ -200,6 +205,18 @@ def require_free(repository: Repository, branch: str) -> str:
             advice="Name another one with `remote-sandbox pull --branch BRANCH`.",
         )
     return ref
+
+
+def _checked_out_in(repository: Repository, ref: str) -> str:
+    """Return the worktree that has checked out a branch, also one without a commit, if any."""
+    place = ""
+    for line in repository.git.text("worktree", "list", "--porcelain").split("\n"):
+        name, _, value = line.partition(" ")
+        if name == "worktree":
+            place = value
+        elif name == "branch" and value == ref:
+            return place
+    return ""
 
 
 def _goes_forward(work: CheckedWork, old: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sandbox_client.errors import GitFailed, LocalFileError, RepositoryRefused
 from sandbox_client.text import pluralize
@@ -25,6 +25,14 @@ _IN_PROGRESS = {
     "REVERT_HEAD": "a revert",
     "BISECT_LOG": "a bisection",
 }
+
+
+class Use(NamedTuple):
+    """The use of a branch by a rebase or a bisection, and the worktree in which that goes on."""
+
+    activity: str
+    command: str  # of git
+    place: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,18 @@ class Repository:
         found = self.git.ask("merge-base", self.head, commit)
         return "related" if found.code == 0 else "unrelated"
 
+    def use_of(self, ref: str) -> Use | None:
+        """Return the rebase or bisection of a branch in any worktree, if there is one."""
+        linked = sorted(Path(self.common_dir, "worktrees").glob("*"))
+        for git_dir in (Path(self.common_dir), *linked):
+            worktree = os.path.relpath(git_dir, self.common_dir).removeprefix(".")
+            place = self.place_of(worktree) or str(git_dir)
+            if ref in _rebased(git_dir):
+                return Use("a rebase", "rebase --continue", place)
+            if ref == f"{_BRANCHES}{_text(git_dir / 'BISECT_START')}":
+                return Use("a bisection", "bisect reset", place)
+        return None
+
     def now(self) -> Repository:
         """Return the repository with its current HEAD."""
         return open_repository(self.top, self.git)
@@ -115,6 +135,20 @@ def open_repository(directory: str, git: Git) -> Repository:
         head=_head(here),
         branch=_branch(here),
     )
+
+
+def _rebased(git_dir: Path) -> set[str]:
+    """Return the branches that a rebase in a worktree moves at its end."""
+    updated = _text(git_dir / "rebase-merge" / "update-refs").split("\n")[::3]
+    heads = (_text(git_dir / name / "head-name") for name in ("rebase-merge", "rebase-apply"))
+    return {*heads, *updated}
+
+
+def _text(path: Path) -> str:
+    try:
+        return decode(path.read_bytes().removesuffix(b"\n"))
+    except OSError:
+        return ""
 
 
 def _top(directory: str, git: Git) -> str:
