@@ -18,11 +18,10 @@ from .errors import ProxyFailed, ProxyUnreachable, RepositoryRefused, SandboxErr
 from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
+from .repository.apply import here, ignored_paths
 from .repository.branch import (
     Imported,
-    apply_work,
     default_branch,
-    ignored_here,
     read_diff,
     require_free,
     summarize,
@@ -30,6 +29,7 @@ from .repository.branch import (
 from .repository.file_kinds import decide
 from .repository.git import Git
 from .repository.incoming import (
+    apply_and_record,
     export_command,
     import_and_record,
     incoming,
@@ -319,6 +319,7 @@ def _finish(
         imported = import_and_record(store, sent, work, exported, result.branch)
     summary = summarize(work)
     head = store.repository.relation_to(imported.new)
+    ignored = ignored_paths(store.repository, (each.path for each in summary.files))
     result = replace(
         result,
         head=head,
@@ -327,13 +328,15 @@ def _finish(
         is_new=not imported.old,
         is_changed=imported.is_changed,
         summary=summary,
-        overwrites=ignored_here(store.repository, (each.path for each in summary.files)),
+        ignored=ignored,
+        overwrites=here(store.repository, ignored),
         diff=read_diff(work, options.max_diff) if options.max_diff else "",
     )
     if not options.apply:
         return result
     try:
-        apply_work(store.repository, work, allow_runs_later=options.allow_programs)
+        allow = options.allow_programs
+        applied = apply_and_record(store, sent, work, allow_runs_later=allow)
     except RepositoryRefused as error:
         return replace(result, not_applied=error)
-    return replace(result, is_applied=True)
+    return replace(result, applied_part=applied.part)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
-from sandbox_client.repository.branch import apply_work, default_branch, summarize
+from sandbox_client.repository.branch import default_branch, summarize
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.incoming import (
+    apply_and_record,
     export_command,
     import_and_record,
     incoming,
+    known_work,
     require_ours,
     require_sent,
 )
@@ -31,6 +33,7 @@ from sandbox_client.repository.store import Store
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from sandbox_client.repository.apply import Applied
     from sandbox_client.repository.branch import Imported, Summary
     from sandbox_client.repository.quarantine import CheckedWork
     from sandbox_client.repository.records import Sent
@@ -213,6 +216,17 @@ class Exchange:
             imported = import_and_record(self.store, self.sent, work, self.exported, name)
             return imported, summary
 
-    def apply(self, *, allow_runs_later: bool = False) -> Summary:
-        with self.checked() as work:
-            return apply_work(self.repository, work, allow_runs_later=allow_runs_later)
+    def apply(self, *, allow_runs_later: bool = False) -> Applied:
+        """Fetch the work, make or forward the branch, and apply the work to the working tree."""
+        self.sent, self.exported, bundle = self.export()
+        store, size = self.store, self.exported.size
+        come = (
+            incoming(store, self.sent, self.exported, bundle, Limits())
+            if size
+            else known_work(store, self.sent, Limits())
+        )
+        with come as work:
+            if size:
+                branch = default_branch(NAME)
+                import_and_record(store, self.sent, work, self.exported, branch)
+            return apply_and_record(store, self.sent, work, allow_runs_later=allow_runs_later)

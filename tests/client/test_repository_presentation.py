@@ -15,6 +15,7 @@ from sandbox_client.presentation.repositories import (
     pull_content,
     push_content,
 )
+from sandbox_client.repository.apply import Part
 from sandbox_client.repository.branch import CommitRow, FileRow, Summary
 from sandbox_client.repository.file_kinds import RunsLater
 from sandbox_client.repository.snapshot import Amount, Survey
@@ -153,12 +154,37 @@ def test_a_pull_of_another_kind(pull: Pull, line: str) -> None:
     assert describe_pull(pull)[0].startswith(line)
 
 
-def test_work_that_was_applied_is_told() -> None:
-    applied = replace(PULL, is_applied=True)
+@pytest.mark.parametrize(
+    ("part", "is_applied", "line"),
+    [
+        (Part.ALL, True, "applied to the working tree, not committed"),
+        (Part.NEWER, True, "not committed: the changes since the last --apply"),
+        (Part.AGAIN, True, "all of it, as the changes of the last --apply were not there any more"),
+        (Part.NOTHING, False, "nothing new to apply: the working tree has these changes already"),
+    ],
+)
+def test_work_that_was_applied_is_told(part: Part, *, is_applied: bool, line: str) -> None:
+    applied = replace(PULL, applied_part=part)
+
+    assert describe_pull(applied)[-1].endswith(line)
+    content = pull_content(applied)
+    assert (content["applied"], content["applied_part"]) == (is_applied, part.value)
+
+
+def test_work_that_could_not_be_applied_is_told() -> None:
     refused = replace(PULL, not_applied=RepositoryRefused("The working tree is not clean"))
 
-    assert describe_pull(applied)[-1] == "applied to the working tree, not committed"
     assert pull_content(refused)["not_applied"] == "The working tree is not clean"
+
+
+def test_paths_that_git_ignores_here_are_named() -> None:
+    pull = replace(PULL, ignored=("mine\x1b.log", "node_modules/x"), overwrites=("mine\x1b.log",))
+
+    lines = describe_pull(pull)
+
+    assert "goes to paths that git ignores here, if you merge it: node_modules/x" in lines
+    assert "a merge would overwrite files of yours that git ignores: mine\\x1b.log" in lines
+    assert pull_content(pull)["ignored"] == ["mine\\x1b.log", "node_modules/x"]
 
 
 def test_a_long_diffstat_is_cut() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
-from sandbox_client.repository.branch import ignored_here
+from sandbox_client.repository.apply import here, ignored_paths
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.snapshot import Amount, survey
@@ -867,9 +867,10 @@ def test_a_secret_that_came_after_the_decision_does_not_go(exchange: Exchange, s
 def test_ignored_files_that_a_merge_would_overwrite_are_found(exchange: Exchange) -> None:
     write(exchange.top, {".gitignore": ".env\n*.log\n", ".env": "REAL=1", ":b.log": "x", "c": "y"})
 
-    found = ignored_here(exchange.repository, [".env", "a.log", ":b.log", "c", "missing"])
+    found = ignored_paths(exchange.repository, [".env", "a.log", ":b.log", "c", "missing"])
 
-    assert found == (".env", ":b.log")
+    assert found == (".env", "a.log", ":b.log")
+    assert here(exchange.repository, found) == (".env", ":b.log")
 
 
 def test_two_pushes_at_once_have_a_bundle_each(exchange: Exchange) -> None:

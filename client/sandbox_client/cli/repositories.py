@@ -103,13 +103,18 @@ class FetchOptions:
     ] = None
     apply: Annotated[
         bool,
-        Argument("--apply", help="apply the work to the working tree, too, if that has no changes"),
+        Argument(
+            "--apply",
+            help="apply the work to the working tree, too, if that has no changes; later only"
+            " what is new",
+        ),
     ] = False
     allow_programs: Annotated[
         bool,
         Argument(
             "--allow-programs",
-            help="apply also what would run on this machine, such as hooks and build files",
+            help="apply also what would run on this machine, such as hooks and build files, and"
+            " what goes to paths that git ignores",
         ),
     ] = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from sandbox_client.repository.apply import Part
 from sandbox_client.repository.names import shown
 from sandbox_client.text import format_size, pluralize
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
 _BAR = 40  # signs for the lines of a file
+_APPLIED = {
+    Part.ALL: "applied to the working tree, not committed",
+    Part.NEWER: "applied to the working tree, not committed: the changes since the last --apply",
+    Part.AGAIN: "applied to the working tree, not committed: all of it, as the changes of the last"
+    " --apply were not there any more",
+    Part.NOTHING: "nothing new to apply: the working tree has these changes already",
+}
 
 
 def plan_content(plan: PushPlan) -> dict[str, object]:
@@ -142,9 +150,12 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         "runs_later": [
             {"path": shown(each.path), "run_by": each.runner} for each in summary.runs_later[:limit]
         ],
+        "ignored": [shown(each) for each in pull.ignored[:limit]],
         "overwrites": [shown(each) for each in pull.overwrites[:limit]],
         "applied": pull.is_applied,
     }
+    if pull.applied_part is not None:
+        content["applied_part"] = pull.applied_part.value
     if pull.not_applied:
         content["not_applied"] = pull.not_applied.message
     return content | {"diff": pull.diff} if pull.diff else content
@@ -174,14 +185,16 @@ def describe_pull(pull: Pull) -> list[str]:
     if pull.other_branches:
         kind = "other branch" if pull.other_branches == 1 else "other branches"
         lines.append(f"{pull.other_branches} {kind} stayed in the sandbox")
+    if new := [each for each in pull.ignored if each not in pull.overwrites]:
+        lines.append(f"goes to paths that git ignores here, if you merge it: {join_paths(new)}")
     if pull.overwrites:
         names = join_paths(pull.overwrites)
         lines.append(f"a merge would overwrite files of yours that git ignores: {names}")
     if summary.runs_later:
         lines.append("these can run on this machine after a merge; look at them first:")
         lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)
-    if pull.is_applied:
-        lines.append("applied to the working tree, not committed")
+    if pull.applied_part is not None:
+        lines.append(_APPLIED[pull.applied_part])
     return lines
 
 

@@ -1,12 +1,11 @@
-"""Make a branch of checked work, or let it go forward; tell what changed, and apply it.
+"""Make a branch of checked work, or let it go forward, and summarize the changes.
 
-One ref of the person's is written, by comparing and swapping it; the index and every other ref stay
-as they are. Only `apply_work` changes the working tree.
+One ref of the person's is written, by comparing and swapping it; the index, the working tree and
+every other ref stay as they are.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +14,10 @@ from sandbox_client.text import pluralize
 
 from .file_kinds import RunsLater, find_runs_later
 from .git import null_id, reason_of
-from .names import decode, nul_list, shown
+from .names import decode, shown
 from .store import move_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .git import Git
     from .local import Repository
     from .quarantine import CheckedWork
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "refs/heads/"
 _DIFF = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
-_MAX_COMMITS = 200  # that are told
+_MAX_COMMITS = 200  # of a summary
 _MAX_PATCH = 64 * 1024 * 1024  # bytes
 
 
@@ -118,24 +115,30 @@ def haves(repository: Repository, sent: Sent, branch: str) -> list[str]:
     return [sent.commit, sent.pulled] if held.code == 0 else [sent.commit]
 
 
-def summarize(work: CheckedWork) -> Summary:
-    """Compare checked work with the snapshot that was sent; all texts are safe to print."""
-    git, base = work.stage.git, work.sent.commit
-    words = ("diff", "-z", "--numstat", "--raw", *_DIFF, "--abbrev=64", base, work.tip, "--")
+def summarize(work: CheckedWork, base: str = "") -> Summary:
+    """Compare checked work with the snapshot that was sent, or with the commit `base` of it.
+
+    All texts are safe to print. The commits are those of the whole work.
+    """
+    git, start = work.stage.git, base or work.sent.commit
+    words = ("diff", "-z", "--numstat", "--raw", *_DIFF, "--abbrev=64", start, work.tip, "--")
     files = _file_rows(git.run(*words))
     rows = find_runs_later((each.path, each.mode) for each in files if each.status != "D")
     gone = find_runs_later((each.path, "") for each in files if each.status == "D")
     return Summary(_commit_rows(work), tuple(files), tuple(sorted([*rows, *gone])))
 
 
-def read_patch(work: CheckedWork, *, binary: bool = False) -> bytes:
-    """Return the changes of checked work as a patch; its texts are not safe to print.
+def read_patch(work: CheckedWork, base: str = "", *, tip: str = "", binary: bool = False) -> bytes:
+    """Return the changes of checked work from `base` to `tip`, or all of them, as a patch.
+
+    Its texts are not safe to print.
 
     Raises:
         GitFailed: it is longer than 64 MiB.
     """
     words = ("diff", *_DIFF, *(["--binary"] if binary else []), "--full-index")
-    return work.stage.git.run(*words, work.sent.commit, work.tip, "--", max_output=_MAX_PATCH)
+    ends = (base or work.sent.commit, tip or work.tip)
+    return work.stage.git.run(*words, *ends, "--", max_output=_MAX_PATCH)
 
 
 def read_diff(work: CheckedWork, limit: int) -> str:
@@ -282,71 +285,3 @@ def _file_rows(output: bytes) -> list[FileRow]:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
-
-
-_NAMED = 5  # paths in a message
-
-
-def apply_work(
-    repository: Repository, work: CheckedWork, *, allow_runs_later: bool = False
-) -> Summary:
-    """Apply the changes of checked work to the working tree, all of them or none.
-
-    Raises:
-        RepositoryRefused: the working tree is not clean, a changed file would run later and that
-            is not allowed, or the changes do not fit.
-    """
-    _require_clean(repository)
-    summary = summarize(work)
-    if summary.runs_later and not allow_runs_later:
-        raise RepositoryRefused(
-            f"The work changes {pluralize(len(summary.runs_later), 'file')} that would run on this"
-            f" machine: {_named([each.path for each in summary.runs_later])}",
-            advice="Look at them in the branch; then merge it, or allow it with"
-            " `remote-sandbox pull --apply --allow-programs`.",
-        )
-    patch = read_patch(work, binary=True)
-    if not patch:
-        return summary
-    for check in (["--check"], []):
-        result = repository.git.ask("apply", "--whitespace=nowarn", *check, "-", stdin=patch)
-        if result.code != 0:
-            raise RepositoryRefused(
-                f"The work does not fit the files here: {reason_of(result.errors)}",
-                advice="Look at the branch with `git diff`. `git merge` shows conflicts, but"
-                " overwrites files that git ignores.",
-            )
-    return summary
-
-
-def ignored_here(repository: Repository, paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths of files here that git ignores: a merge would overwrite them."""
-    places = ((each, os.path.join(repository.top, each)) for each in paths)  # noqa: PTH118  # a name may not be UTF-8
-    present = [each for each, place in places if os.path.lexists(place)]
-    if not present:
-        return ()
-    # This command takes no literal pathspecs: `./` keeps a colon from being read as magic.
-    git = repository.git.with_variables(GIT_LITERAL_PATHSPECS="0")
-    names = nul_list(f"./{each}" for each in present)
-    asked = git.ask("check-ignore", "-z", "--stdin", stdin=names)
-    return tuple(decode(each[2:]) for each in asked.output.split(b"\0") if each)
-
-
-def _require_clean(repository: Repository) -> None:
-    git = repository.git
-    if begun := repository.in_progress:
-        raise RepositoryRefused(
-            f"The working tree is in the middle of {begun}",
-            advice="Finish that first, or merge the branch later.",
-        )
-    status = git.names("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
-    if status:
-        raise RepositoryRefused(
-            f"The working tree is not clean: {_named([each[3:] for each in status])}",
-            advice="Commit or stash the changes first, or merge the branch.",
-        )
-
-
-def _named(paths: list[str]) -> str:
-    rest = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(map(shown, paths[:_NAMED])) + rest

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.errors import RepositoryRefused, WorkRefused
 
+from .apply import Applied, apply_work
 from .branch import Imported, haves, import_work
 from .names import decode
 from .quarantine import CheckedWork, checked_work, require_bundle, require_size
@@ -149,6 +150,20 @@ def import_and_record(
     if current := store.find(sent.sandbox, sent.directory, sent.commit):
         store.save(current.after_pull(exported.tip, imported.new))
     return imported
+
+
+def apply_and_record(
+    store: Store, sent: Sent, work: CheckedWork, *, allow_runs_later: bool = False
+) -> Applied:
+    """Apply checked work as `apply_work` does, and note that for the next time.
+
+    Raises:
+        RepositoryRefused: it cannot be applied; the working tree is as it was.
+    """
+    applied = apply_work(store.repository, work, allow_runs_later=allow_runs_later)
+    if current := store.find(sent.sandbox, sent.directory, sent.commit):
+        store.save(current.after_apply(work.tip))
+    return applied
 
 
 def restore_withheld(work: CheckedWork) -> CheckedWork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .apply import Part
 from .branch import Summary
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ class Pull:
     commit. `base` is the commit that was sent, if a comparison with that commit would not show the
     work alone: uncommitted changes that were sent are in the branch, too. `other_branches` stay in
     the sandbox.
-    A merge would overwrite the files of the person's in `overwrites`, which git ignores.
-    `not_applied` says why the work was not applied although that was asked for.
+    The work changes the paths in `ignored`, which git ignores here; those in `overwrites` are files
+    of the person's that a merge would overwrite. If it was to be applied, `applied_part` is the
+    part that was new, or `not_applied` the reason for which nothing was applied.
     """
 
     name: str
@@ -91,14 +93,20 @@ class Pull:
     head: Relation = "related"
     left_uncommitted: bool = False
     other_branches: int = 0
+    ignored: tuple[str, ...] = ()
     overwrites: tuple[str, ...] = ()
-    is_applied: bool = False
+    applied_part: Part | None = None
     not_applied: RepositoryRefused | None = None
 
     @property
     def has_work(self) -> bool:
         """Whether the sandbox has anything that was not sent from here."""
         return bool(self.commit)
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether changes of the work were applied to the working tree."""
+        return self.applied_part not in {None, Part.NOTHING}
 
 
 @dataclass(frozen=True)

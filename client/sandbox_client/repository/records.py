@@ -46,8 +46,9 @@ class Sent:
     `head` is the commit that was checked out here, empty if there was none; `snapshot` is the
     working tree as a commit on it, `commit` is the same in the sandbox: it differs only if tracked
     files were withheld. `boundary` has the commits at which the sandbox's history ends.
-    `pulled` is the last commit that came back, and `imported` its id here. `worktree` is the one
-    that was sent, as in `Repository.worktree`.
+    `pulled` is the last commit that came back, and `imported` its id here; `applied` is the one of
+    the last work that was applied to the working tree. `worktree` is the one that was sent, as in
+    `Repository.worktree`.
     """
 
     sandbox: str
@@ -61,6 +62,7 @@ class Sent:
     withheld: tuple[Withheld, ...] = ()
     pulled: str = ""
     imported: str = ""
+    applied: str = ""
     worktree: str = ""
 
     @property
@@ -71,6 +73,10 @@ class Sent:
     def after_pull(self, pulled: str, imported: str) -> Sent:
         """Return the record after a pull."""
         return replace(self, pulled=pulled, imported=imported)
+
+    def after_apply(self, applied: str) -> Sent:
+        """Return the record after work was applied to the working tree."""
+        return replace(self, applied=applied)
 
 
 @dataclass(frozen=True)
