@@ -198,18 +198,53 @@ def test_a_link_that_leads_out(attacker: Attacker, path: str, target: str, probl
     assert problem in message
 
 
-def test_a_link_that_leads_out_by_a_link_that_the_person_has(tmp_path: Path) -> None:
-    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n"})
+@pytest.fixture
+def with_links(tmp_path: Path) -> Attacker:
+    """Return a sandbox with two links of the person's: one leads out, the other up again."""
+    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n", "d/e/f": "x\n"})
     (top / "out").symlink_to("../..")
+    (top / "up").symlink_to("d/e/../../a.txt")
     commit_all(top)
     (tmp_path / "sandbox").mkdir()
     exchange = Exchange(top, tmp_path / "sandbox" / "box")
     exchange.push()
-    attacker = Attacker(exchange.box, exchange)
+    return Attacker(exchange.box, exchange)
 
-    link = attacker.with_sent((LINK, "l", attacker.blob("out/elsewhere")))
 
-    assert "by way of another link" in attacker.refused(attacker.commit(link))
+@pytest.mark.parametrize("is_removed_later", [False, True])
+def test_a_link_that_leads_out_by_a_link_that_the_person_has(
+    with_links: Attacker, *, is_removed_later: bool
+) -> None:
+    sent = git(with_links.box, "rev-parse", "HEAD^{tree}")
+    link = with_links.with_sent((LINK, "l", with_links.blob("out/elsewhere")))
+    tip = with_links.commit(link)
+    if is_removed_later:
+        tip = with_links.commit(sent, tip)
+
+    assert "l is a link out of the repository by way" in with_links.refused(tip)
+
+
+def test_a_link_of_the_person_that_a_new_one_leads_out(with_links: Attacker) -> None:
+    (with_links.box / "d" / "e" / "f").unlink()
+    (with_links.box / "d" / "e").rmdir()
+    (with_links.box / "d" / "e").symlink_to("../d")
+    tip = commit_all(with_links.box)
+
+    assert "up is a link out of the repository by way" in with_links.refused(tip)
+
+
+def test_links_of_the_person_are_no_attack(with_links: Attacker) -> None:
+    (with_links.box / "l").symlink_to("d/e/f")
+    commit_all(with_links.box)
+
+    assert with_links.exchange.pull()[0].is_changed
+
+
+def test_links_in_very_many_commits(with_links: Attacker) -> None:
+    tip = with_links.commit(with_links.with_sent((LINK, "l", with_links.blob("a.txt"))))
+    tip = with_links.commit(with_links.with_sent((LINK, "m", with_links.blob("a.txt"))), tip)
+
+    assert "too many links" in with_links.refused(tip, Limits(links=7))
 
 
 def test_a_link_in_a_directory_that_moved_up(attacker: Attacker) -> None:

@@ -34,13 +34,18 @@ _PACK = PackLimits(objects=500_000, total=1024 * _MIB, largest=100 * _MIB)
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what comes back; `files` and `size` are of a checkout, beyond what was sent."""
+    """Limits of what comes back.
+
+    `files` and `size` are of a checkout, beyond what was sent; `links` are counted in each commit
+    that changes one.
+    """
 
     bundle: int = 200 * _MIB  # bytes
     pack: PackLimits = _PACK
     commits: int = 5000
     files: int = 100_000
     size: int = 2048 * _MIB  # bytes
+    links: int = 1_000_000
     process: ProcessLimits = field(default_factory=ProcessLimits)
 
 
@@ -137,7 +142,8 @@ def check(work: CheckedWork, limits: Limits, object_format: str) -> None:
     """Check the trees and changes of every new commit."""
     git = work.stage.git
     trees = Trees(git, 32 if object_format == "sha256" else 20)
-    roots = _roots(work, [work.sent.commit, *work.commits])
+    known = _known_parents(work)
+    roots = _roots(work, [*known, *work.commits])
     base, *new = [roots[each] for each in (work.sent.commit, *work.commits)]
     trees.load([base, *new])
     weights = trees.weigh([base, *new])
@@ -150,6 +156,10 @@ def check(work: CheckedWork, limits: Limits, object_format: str) -> None:
     changes = list(_changes(work))
     _check_modes(changes)
     _check_links(work, changes)
+    changed = {each.commit for each in changes if LINK in {each.old_mode, each.mode}}
+    if changed:
+        new = [roots[each] for each in work.commits if each in changed]
+        _check_ways(work, trees, [roots[each] for each in known], new, limits.links)
 
 
 def _check_names(trees: Trees, base: str, roots: Iterable[str]) -> None:
@@ -198,18 +208,48 @@ def _check_links(work: CheckedWork, changes: Sequence[Change]) -> None:
     for each in new:
         if problem := link_problem(each.path, targets[each.object_id]):
             raise _unsafe(each.path, problem)
-    links = _links(work)
-    for path in {each.path for each in new} & links.keys():
-        if leads_out(path, links):
-            raise _unsafe(path, "is a link out of the repository by way of another link")
 
 
-def _links(work: CheckedWork) -> dict[str, str]:
-    """Return all links of the tip with their targets."""
-    names = work.stage.git.names("ls-tree", "-r", "-z", "--full-tree", work.tip)
-    entries = [each.partition("\t")[::2] for each in names if each.startswith(LINK)]
-    targets = _targets(work, {meta.split(" ")[2] for meta, _ in entries})
-    return {path: targets[meta.split(" ")[2]] for meta, path in entries}
+def _check_ways(
+    work: CheckedWork, trees: Trees, sent: Sequence[str], new: Sequence[str], most: int
+) -> None:
+    """Check that in no new tree a link leads out by way of others, unless it does so in `sent`."""
+    trees.load(sent)
+    targets = _targets(work, trees.link_ids())
+    known: set[tuple[str, str]] = set()
+    for root in dict.fromkeys([*sent, *new]):
+        links = {path: targets[each] for path, each in _links_below(trees, root)}
+        most -= len(links)
+        if most < 0:
+            raise WorkRefused("The work has too many links in its commits")
+        out = {each for each in links.items() if leads_out(each[0], links)}
+        if root in sent:
+            known |= out
+        elif unknown := sorted(out - known):
+            problem = "is a link out of the repository by way of another link"
+            raise _unsafe(unknown[0][0], problem)
+
+
+def _links_below(trees: Trees, root: str) -> Iterable[tuple[str, str]]:
+    """Yield the path and the object of each link of a tree."""
+    pending = [("", root)]
+    while pending:
+        above, tree = pending.pop()
+        for entry in trees.entries(tree):
+            if entry.mode == LINK:
+                yield f"{above}{entry.name}", entry.object_id
+            elif entry.mode == TREE and trees.has_links(entry.object_id):
+                pending.append((f"{above}{entry.name}/", entry.object_id))
+
+
+def _known_parents(work: CheckedWork) -> list[str]:
+    """Return the commits that are here already and that new ones descend from at once."""
+    output = work.stage.git.run(
+        *("log", "--no-walk=unsorted", "--stdin", "--format=%P"),
+        stdin="".join(f"{each}\n" for each in work.commits).encode(),
+    )
+    parents = dict.fromkeys([work.sent.commit, *decode(output).split()])
+    return [each for each in parents if each not in set(work.commits)]
 
 
 def _targets(work: CheckedWork, ids: set[str]) -> dict[str, str]:

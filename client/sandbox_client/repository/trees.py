@@ -45,6 +45,7 @@ class Trees:
     id_size: int
     _read: dict[str, list[TreeEntry]] = field(default_factory=dict[str, list[TreeEntry]])
     _sizes: dict[str, int] = field(default_factory=dict[str, int])
+    _linked: dict[str, bool] = field(default_factory=dict[str, bool])
     _weights: dict[str, Weight] = field(default_factory=dict[str, Weight])
 
     def load(self, roots: Iterable[str]) -> None:
@@ -68,6 +69,21 @@ class Trees:
     def entries(self, tree: str) -> list[TreeEntry]:
         """Return the entries of a tree that was loaded."""
         return self._read[tree]
+
+    def link_ids(self) -> set[str]:
+        """Return the objects of all symbolic links in the trees that were loaded."""
+        entries = (entry for each in self._read.values() for entry in each)
+        return {entry.object_id for entry in entries if entry.mode == LINK}
+
+    def has_links(self, tree: str) -> bool:
+        """Return whether there is a symbolic link anywhere below a tree that was loaded."""
+        known = self._linked.get(tree)
+        if known is None:
+            known = self._linked[tree] = any(
+                entry.mode == LINK or (entry.mode == TREE and self.has_links(entry.object_id))
+                for entry in self._read[tree]
+            )
+        return known
 
     def weigh(self, roots: Sequence[str]) -> dict[str, Weight]:
         """Return how much loaded trees are when they are checked out, without listing them."""
