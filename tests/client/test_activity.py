@@ -250,6 +250,31 @@ def test_ps_fits_the_columns_of_a_terminal(
     assert all(len(each) <= 80 for each in terminal.out.splitlines())
 
 
+def test_ps_with_long_names_fits_the_columns_of_a_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    name, session = "b" * 63, "s" * 64
+    rows = {session: shell_row(3)}
+    of_box = proxy_with({name: ALPHA_READY}, shell=session_list(**rows))
+    view = {VIEW: view_of("x\n", "completed", 0, command="make")}
+    answers = {
+        route.replace("/box/", f"/{name}/"): answer for route, answer in (of_box | view).items()
+    }
+
+    terminal.run("ps", answers=answers)
+
+    lines = terminal.out.splitlines()
+    assert [each for each in lines if len(each) > 80] == []
+    assert lines[3] == name
+    assert lines[4].split()[1:4] == ["exit", "0", "unknown"]
+    assert lines[5:] == ["    make", "    x"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    terminal.run("ps", answers=answers)
+    assert f"{name}  {session}  exit 0" in terminal.out
+
+
 def test_ps_says_what_is_idle_and_what_is_not_known(terminal: Terminal) -> None:
     names = {"box": ALPHA_READY, "gone": ALPHA_READY}
     gone = dict.fromkeys(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 from sandbox_client import Pull, Push, PushPlan, RepositoryRefused
 from sandbox_client.presentation.repositories import (
     describe_plan,
@@ -185,6 +187,22 @@ def test_paths_that_git_ignores_here_are_named() -> None:
     assert "goes to paths that git ignores here, if you merge it: node_modules/x" in lines
     assert "a merge would overwrite files of yours that git ignores: mine\\x1b.log" in lines
     assert pull_content(pull)["ignored"] == ["mine\\x1b.log", "node_modules/x"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_diffstat_fits_a_width(width: int) -> None:
+    rows = [
+        FileRow(f"{'directory/' * 12}file.txt", "A", "100644", 500, 7),
+        FileRow("\u6f22\u5b57" * 30, "M", "100644", 3, 0),
+        FileRow("logo.png", "D", "000000", None, None),
+    ]
+
+    lines = diffstat(rows, width)
+
+    assert max(map(cell_len, lines[:-1])) <= width
+    assert lines[0].split("|")[0].strip().endswith("file.txt")
+    assert re.search(r"\| 507 \++-+ \(new\)$", lines[0])
+    assert lines[2].endswith("| deleted, binary")
 
 
 def test_a_long_diffstat_is_cut() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import anyio
+from rich.cells import cell_len
 from rich.text import Text
 
 from sandbox_client.activity import SANDBOXES_AT_ONCE
@@ -119,32 +120,43 @@ def _line_without_commands(name: str, found: SandboxCommands) -> _Line:
 
 
 def _laid_out(lines: Sequence[_Line], width: int | None) -> Text:
+    """Return the lines in columns, as wide as the terminal.
+
+    Commands are cut. If the other columns do not fit, each sandbox is on a line of its own, so that
+    its name can be copied, and longer sessions are cut.
+    """
     names, sessions, states, ages = (
-        max(len(each[column]) for each in lines) for column in range(4)
+        max(cell_len(str(each[column])) for each in lines) for column in range(4)
     )
     room = None if width is None else width - names - sessions - states - ages - 8
     is_below = room is not None and room < MIN_COMMAND
+    is_apart = room is not None and room < -len("  ")
+    if width is not None and is_apart:
+        sessions = min(sessions, max(width - states - ages - 6, MIN_COMMAND))
 
     def text_of(line: _Line) -> Text:
-        state = line.state.copy()
-        state.pad_right(states - len(state))
-        head = (line.sandbox.ljust(names), "  ", line.session.ljust(sessions), "  ", state, "  ")
+        name, session, state = Text(line.sandbox), _cut(line.session, sessions), line.state.copy()
+        for text, columns in ((name, names), (session, sessions), (state, states)):
+            text.pad_right(columns - text.cell_len)
         command = Text("") if is_below else _cut(line.command, room)
-        text = Text.assemble(*head, line.age.ljust(ages), "  ", command)
+        first = Text("") if is_apart else name
+        rest = (session, "  ", state, "  ", line.age.ljust(ages), "  ", command)
+        text = Text.assemble(first, "  ", *rest)
         text.rstrip()
+        above = [Text(line.sandbox)] if is_apart else []
         below = [line.command if is_below else "", line.last_line]
-        rest = [Text.assemble("    ", _cut(each, width and width - 4)) for each in below if each]
-        return Text("\n").join([text, *rest])
+        indented = [Text(f"    {each}") for each in below if each]
+        return Text("\n").join(_cut(each, width) for each in [*above, text, *indented])
 
     heading, *others = map(text_of, lines)
     heading.stylize("bold")
     return Text("\n").join([heading, *others])
 
 
-def _cut(line: str, columns: int | None) -> Text:
-    text = Text(line)
+def _cut(line: str | Text, columns: int | None) -> Text:
+    text = Text(line) if isinstance(line, str) else line
     if columns is not None:
-        text.truncate(columns, overflow="ellipsis")
+        text.truncate(max(columns, 0), overflow="ellipsis")
     return text
 
 

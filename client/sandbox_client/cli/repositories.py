@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
+from rich.text import Text
 
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
@@ -242,14 +243,26 @@ def _print(
 ) -> None:
     """Print pulls: one as an object of its own, those of --all as a list."""
     contents: list[dict[str, object]] = []
-    lines: list[str] = []
+    lines: list[Text] = []
     for each in pulled:
         is_here = Path(each.repository) in {Path.cwd(), *Path.cwd().parents}
         commands = next_commands(each, is_here=is_here)
         contents.append({**pull_content(each, None), "next": commands})
-        lines += [*describe_pull(each), *(f"  {line}" for line in commands)]
+        lines += [_fit(console, line) for line in describe_pull(each, console.width)]
+        lines += [Text(f"  {line}") for line in commands]  # to be copied
     if failed is None:
-        console.result("\n".join(lines), contents[0], wrap=False)
+        console.result(Text("\n").join(lines), contents[0], wrap=False)
         return
-    text = "\n".join(lines) or ("" if failed else "This repository was sent to no sandbox.")
-    console.result(text, {"pulled": contents, "failed": failed}, wrap=False)
+    if not lines and not failed:
+        lines = [Text("This repository was sent to no sandbox.")]
+    console.result(Text("\n").join(lines), {"pulled": contents, "failed": failed}, wrap=False)
+
+
+def _fit(console: Console, line: str) -> Text:
+    """Fit a line into the terminal: cut one of a list, wrap others."""
+    text = Text(line)
+    if not line.startswith(" "):
+        return console.wrap(text)
+    if console.width is not None:
+        text.truncate(console.width, overflow="ellipsis")
+    return text

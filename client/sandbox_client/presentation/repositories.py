@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from sandbox_client.repository.apply import Part
 from sandbox_client.repository.names import shown
 from sandbox_client.text import format_size, pluralize
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
-_BAR = 40  # signs for the lines of a file
+_BARS = (40, 20, 8)  # signs for the lines of a file, fewer where columns are few
+_MIN_PATH = 10  # columns
 _APPLIED = {
     Part.ALL: "applied to the working tree, not committed",
     Part.NEWER: "applied to the working tree, not committed: the changes since the last --apply",
@@ -170,8 +173,11 @@ def _file_content(row: FileRow) -> dict[str, object]:
     }
 
 
-def describe_pull(pull: Pull) -> list[str]:
-    """Return lines about the work that a pull found: the branch, its commits and its diffstat."""
+def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
+    """Return lines about the work that a pull found: the branch, its commits and its diffstat.
+
+    Lines of lists are indented; with a `width`, the diffstat has at most this many columns.
+    """
     if not pull.has_work:
         return [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
     summary = pull.summary
@@ -179,7 +185,7 @@ def describe_pull(pull: Pull) -> list[str]:
     count = pluralize(len(summary.commits), "commit")
     lines = [f"branch {pull.branch} {what}: {count} from {pull.name}:{pull.directory}"]
     lines += _limited(f"  {each.id[:10]} {each.subject}" for each in summary.commits)
-    lines += diffstat(summary.files)
+    lines += diffstat(summary.files, width)
     if pull.left_uncommitted:
         lines.append("the last commit has what was left uncommitted in the sandbox")
     if pull.other_branches:
@@ -198,15 +204,46 @@ def describe_pull(pull: Pull) -> list[str]:
     return lines
 
 
-def diffstat(files: Sequence[FileRow]) -> list[str]:
-    """Return a line for each changed file, as git does, and one with the sums."""
-    width = max((len(each.shown_path) for each in files[:MAX_ROWS]), default=0)
-    most = max(((each.added or 0) + (each.deleted or 0) for each in files), default=0)
-    scale = min(1.0, _BAR / most) if most else 1.0
-    rows = _limited(f"  {each.shown_path:{width}} | {_changes(each, scale)}" for each in files)
+def diffstat(files: Sequence[FileRow], width: int | None = None) -> list[str]:
+    """Return a line for each changed file, as git does, and one with the sums.
+
+    With a `width`, the bars are shorter and the beginnings of long paths left out, to fit.
+    """
+    shown_files = files[:MAX_ROWS]
+    longest = max((cell_len(each.shown_path) for each in shown_files), default=0)
+    changes, room = list[str](), longest
+    for bar in _BARS:
+        changes = _all_changes(files, bar)
+        if width is not None:
+            room = width - max(map(len, changes), default=0) - len("   | ")
+        if room >= longest:
+            break
+    names = min(longest, max(room, _MIN_PATH))
+    rows = [
+        f"  {_fit_path(each.shown_path, names)} | {change}"
+        for each, change in zip(shown_files, changes, strict=True)
+    ]
+    if len(files) > MAX_ROWS:
+        rows.append(f"  … and {len(files) - MAX_ROWS} more")
     added, deleted = sum(f.added or 0 for f in files), sum(f.deleted or 0 for f in files)
     total = f"  {pluralize(len(files), 'file')} changed, {added} added and {deleted} deleted lines"
     return [*rows, total]
+
+
+def _all_changes(files: Sequence[FileRow], bar: int) -> list[str]:
+    """Return the changes of each file that is shown, the longest with `bar` signs."""
+    most = max(((each.added or 0) + (each.deleted or 0) for each in files), default=0)
+    scale = min(1.0, bar / most) if most else 1.0
+    return [_changes(each, scale) for each in files[:MAX_ROWS]]
+
+
+def _fit_path(path: str, columns: int) -> str:
+    """Return a path in this many columns: padded, or without its beginning."""
+    if cell_len(path) > columns:
+        while cell_len(path) >= columns:
+            path = path[1:]
+        path = f"…{path}"
+    return path + " " * (columns - cell_len(path))
 
 
 def _changes(row: FileRow, scale: float) -> str:
