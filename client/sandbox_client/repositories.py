@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -21,6 +21,7 @@ from .repository import sandbox_answers, sandbox_scripts
 from .repository.apply import here, ignored_paths
 from .repository.branch import (
     Imported,
+    branch_of,
     default_branch,
     read_diff,
     require_free,
@@ -68,6 +69,13 @@ if TYPE_CHECKING:
     from .repository.records import Sent
     from .repository.sandbox_answers import Checked, Exported
     from .repository.snapshot import Survey
+
+
+class Pushed(NamedTuple):
+    """A sandbox, and a directory of it that a repository was sent to."""
+
+    name: str
+    directory: str
 
 
 @dataclass(frozen=True)
@@ -136,22 +144,29 @@ class Repositories:
         given = _directory(wanted)
         async with self._transfer(name, repo, "pull", on_activity, on_progress) as transfer:
             await transfer.in_thread(partial(wanted.check, transfer.store.repository))
-            newest = transfer.store.require(name, given)
-            branch = wanted.branch or default_branch(name)
-            await transfer.in_thread(partial(require_free, transfer.store.repository, branch))
-            sent = require_sent(transfer.store, newest, await transfer.check(newest.directory))
+            store = transfer.store
+            newest = store.require(name, given)
+            branch = wanted.branch
+            if branch is None:
+                branch = await transfer.in_thread(partial(branch_of, store, newest))
+            await transfer.in_thread(partial(require_free, store.repository, branch, newest))
+            wanted = replace(wanted, branch=branch)
+            sent = require_sent(store, newest, await transfer.check(newest.directory))
             try:
-                return await self._fetch(transfer, sent, wanted)
+                pull = await self._fetch(transfer, sent, wanted)
             except RepositoryRefused:
-                now = transfer.store.find(name, sent.directory, sent.commit)
+                now = store.find(name, sent.directory, sent.commit)
                 if now is None or now.imported == sent.imported:
                     raise
-                return await self._fetch(transfer, now, wanted)  # another pull came between
+                pull = await self._fetch(transfer, now, wanted)  # another pull came between
+            others = () if given else tuple(each.directory for each in store.of(name))
+            left = tuple(sorted(set(others) - {pull.directory}))
+            return replace(pull, other_directories=left)
 
-    async def pushed(self, repo: str) -> list[str]:
-        """Return the names of the sandboxes of this proxy that `repo` was sent to."""
+    async def pushed(self, repo: str) -> list[Pushed]:
+        """Return the directories in the sandboxes of this proxy that `repo` was sent to."""
         store = await anyio.to_thread.run_sync(partial(self._open, repo, Interrupt()))
-        return [each.sandbox for each in store.all()]
+        return [Pushed(each.sandbox, each.directory) for each in store.all()]
 
     def _open(self, repo: str, interrupt: Interrupt) -> Store:
         git = replace(Git.of_person(self.environ), interrupt=interrupt)

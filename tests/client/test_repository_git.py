@@ -280,6 +280,21 @@ def test_a_record_is_read_as_it_was_written(person: Git, tmp_path: Path) -> None
     assert Store(store.repository, "https://other.test").load("box") is None
 
 
+def test_a_record_of_the_last_push_stays_the_newest(person: Git, tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    store = Store(open_repository(str(top), person))
+    first, last = sent(), replace(sent(), directory="/sandbox/last")
+    store.save(first)
+    (record,) = (top / ".git" / "remote-sandbox" / "sent").glob("*/*.json")
+    os.utime(record, (1, 1))
+    store.save(last)
+
+    store.update(first.after_pull("3" * 40, "3" * 40))
+
+    assert store.load("box") == last
+    assert store.imported("box") == [(first.directory, "3" * 40)]
+
+
 def two_worktrees(person: Git, tmp_path: Path) -> tuple[Store, Store]:
     """Return the stores of a repository and of a linked worktree of it."""
     top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.repository.branch import Summary, ignored_here
+from sandbox_client.repository.apply import here, ignored_paths
 
 from tests.client.repository_stub import NAME, Exchange, commit_all, git, make_repository, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox_client.repository.branch import Summary
     from sandbox_client.repository.snapshot import Amount
 
 PROGRAM = "{at}/program"  # leaves the file `ran`
@@ -200,7 +201,8 @@ def exchange_all(at: Path, config: str, variables: dict[str, str] | None = None)
     git(exchange.box, "add", "-f", "x.log")
     commit_all(exchange.box, "W\u00f6rk")
     imported, pulled = exchange.pull()
-    clashes = ignored_here(exchange.repository, [each.path for each in pulled.files])
+    ignored = ignored_paths(exchange.repository, [each.path for each in pulled.files])
+    clashes = here(exchange.repository, ignored)
     home.unlink()
     git(top, "reset", "-q", "--hard", "HEAD")
     git(top, "clean", "-fdqx")
@@ -214,7 +216,7 @@ def exchange_all(at: Path, config: str, variables: dict[str, str] | None = None)
     assert git(top, "fsck", "--no-dangling") == ""
     commits = [sent.commit, imported.new, exchange.store.require(NAME).commit]
     found = {each.name: each.read_bytes() for each in top.iterdir() if each.is_file()}
-    return Result([first, second], commits, [pulled, applied], clashes, found)
+    return Result([first, second], commits, [pulled, applied.summary], clashes, found)
 
 
 @pytest.fixture(scope="module")

@@ -380,6 +380,28 @@ def test_several_agents_without_a_repository(
     assert not (top / ".git" / "remote-sandbox").exists()
 
 
+def test_all_work_comes_from_all_directories(
+    server: FakeProxyServer, top: Path, tmp_path: Path, here: RunHere
+) -> None:
+    for directory in ("project", "other"):
+        succeed_here(here, "push", "--directory", directory, BOX)
+        write(work_directory(tmp_path / "sandboxes") / directory, {"a.txt": f"{directory}\n"})
+    git(top, "checkout", "-q", "-b", BRANCH)
+    blocked = here("pull", BOX)
+    advice = f"`remote-sandbox pull --branch BRANCH --directory /sandbox/other {BOX}`"
+    assert (blocked.returncode, advice in blocked.stderr) == (1, True)
+    git(top, "checkout", "-q", "main")
+    git(top, "branch", "-q", "-D", BRANCH)
+
+    content = json.loads(succeed_here(here, "pull", "--all", "--json"))
+
+    found = {each["directory"]: each["branch"] for each in content["pulled"]}
+    assert found.keys() == {"/sandbox/project", "/sandbox/other"}
+    for directory, branch in found.items():
+        assert git(top, "show", f"{branch}:a.txt") == directory.removeprefix("/sandbox/")
+    assert "not fetched: /sandbox/project" in succeed_here(here, "pull", BOX)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -472,7 +472,7 @@ async def test_another_repository_is_not_sent_over_one(tmp_path: Path) -> None:
 
         assert beside.directory == "/sandbox/elsewhere"
         assert (await box.client.push(BOX, str(other))).directory == beside.directory
-        assert await box.client.repositories.pushed(str(other)) == [BOX]
+        assert await box.client.repositories.pushed(str(other)) == [(BOX, beside.directory)]
 
 
 async def test_a_directory_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
@@ -514,6 +514,28 @@ async def test_a_worktree_is_not_sent_over_another_one(tmp_path: Path) -> None:
         assert (pull.directory, pull.has_work) == ("/sandbox/topic", True)
         pull = await box.client.pull(BOX, str(main), directory="project")
         assert (pull.directory, pull.has_work) == ("/sandbox/project", False)
+
+
+async def test_each_directory_of_a_sandbox_has_its_branch(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        for directory in ("one", "deep/two"):
+            await box.client.push(BOX, str(top), directory=directory)
+            write(box.work / directory, {"a.txt": f"{directory}\n"})
+        pushed = await box.client.repositories.pushed(str(top))
+        assert sorted(pushed) == [(BOX, "/sandbox/deep/two"), (BOX, "/sandbox/one")]
+        branches = ("sandbox/box", "sandbox/box.deep-two")
+        for text in ("1", "2"):  # each goes forward
+            for directory, branch in zip(("one", "deep/two"), branches, strict=True):
+                write(box.work / directory, {"b.txt": text})
+                pull = await box.client.pull(BOX, str(top), directory=directory)
+                assert (pull.branch, pull.other_directories) == (branch, ())
+
+        pull = await box.client.pull(BOX, str(top))
+
+    assert (pull.branch, pull.other_directories) == (branches[1], ("/sandbox/one",))
+    assert git(top, "show", "sandbox/box:a.txt") == "one"
+    assert git(top, "show", "sandbox/box.deep-two:a.txt") == "deep/two"
 
 
 async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:

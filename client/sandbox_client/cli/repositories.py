@@ -148,7 +148,11 @@ async def pull(
     repo: RepositoryDirectory = ".",
     options: FetchOptions,
     all_: Annotated[
-        bool, Argument("--all", help="pull from every sandbox that the repository was sent to")
+        bool,
+        Argument(
+            "--all",
+            help="pull from all directories, in all sandboxes, that the repository was sent to",
+        ),
     ] = False,
     name: Annotated[str, Argument(metavar="NAME", help="the sandbox's name")] = "",
 ) -> int:
@@ -161,7 +165,7 @@ async def pull(
     if all_ and not options.is_default:
         raise InvalidInput(
             "--all takes neither --branch, --directory nor --apply",
-            advice="Pull from one sandbox at a time with them.",
+            advice="Pull from one sandbox at a time with them: `remote-sandbox pull NAME`.",
         )
     if all_:
         return await _pull_all(client, console, repo)
@@ -226,14 +230,15 @@ def report_failure(console: Console, name: str, error: SandboxError) -> dict[str
 
 
 async def _pull_all(client: Client, console: Console, repo: str) -> int:
-    names = await client.repositories.pushed(repo)
     pulled: list[Pull] = []
     failed: list[dict[str, object]] = []
-    for name in names:
+    for name, directory in await client.repositories.pushed(repo):
         try:
-            pulled.append(await _fetch(client, console, name, repo, PullOptions()))
+            options = PullOptions(directory=directory)
+            pulled.append(await _fetch(client, console, name, repo, options))
         except SandboxError as error:
-            failed.append(report_failure(console, name, error))
+            content = report_failure(console, name, error)
+            failed.append({**content, "directory": directory})
     _print(console, pulled, failed)
     return FAILED if failed else OK
 

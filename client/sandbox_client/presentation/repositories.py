@@ -142,6 +142,7 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         "changed": pull.is_changed,
         "left_uncommitted": pull.left_uncommitted,
         "other_branches": pull.other_branches,
+        "other_directories": [shown(each) for each in pull.other_directories],
         "commits": [
             {"id": each.id, "author": each.author, "date": each.date, "subject": each.subject}
             for each in summary.commits[:limit]
@@ -179,7 +180,8 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     Lines of lists are indented; with a `width`, the diffstat has at most this many columns.
     """
     if not pull.has_work:
-        return [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
+        lines = [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
+        return lines + _other_directories(pull)
     summary = pull.summary
     what = "is new" if pull.is_new else "went forward" if pull.is_changed else "is up to date"
     count = pluralize(len(summary.commits), "commit")
@@ -191,6 +193,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     if pull.other_branches:
         kind = "other branch" if pull.other_branches == 1 else "other branches"
         lines.append(f"{pull.other_branches} {kind} stayed in the sandbox")
+    lines += _other_directories(pull)
     if new := [each for each in pull.ignored if each not in pull.overwrites]:
         lines.append(f"goes to paths that git ignores here, if you merge it: {join_paths(new)}")
     if pull.overwrites:
@@ -202,6 +205,13 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     if pull.applied_part is not None:
         lines.append(_APPLIED[pull.applied_part])
     return lines
+
+
+def _other_directories(pull: Pull) -> list[str]:
+    if not pull.other_directories:
+        return []
+    names = join_paths(pull.other_directories)
+    return [f"not fetched: {names}, sent from here as well (--directory, or --all)"]
 
 
 def diffstat(files: Sequence[FileRow], width: int | None = None) -> list[str]:

@@ -6,9 +6,12 @@ every other ref stay as they are.
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
     from .git import Git
     from .local import Repository
     from .quarantine import CheckedWork
-    from .records import Sent
+    from .records import Records, Sent
 
 PREFIX = "refs/heads/"
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _DIFF = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
 _MAX_COMMITS = 200  # of a summary
 _MAX_PATCH = 64 * 1024 * 1024  # bytes
@@ -89,6 +93,25 @@ class Imported:
 def default_branch(sandbox: str) -> str:
     """Return the name of the branch for the work of a sandbox."""
     return f"sandbox/{sandbox}"
+
+
+def branch_of(records: Records, sent: Sent) -> str:
+    """Return the branch for the work in a directory of a sandbox, unless the person names one.
+
+    It is that of the sandbox, unless that has the work of another directory.
+    """
+    branch = default_branch(sent.sandbox)
+    git = records.repository.git
+    tip = _commit_of(git, f"{PREFIX}{branch}")
+    is_there = dict.fromkeys(records.imported(sent.sandbox), False)
+    for directory, commit in is_there:
+        result = git.ask("merge-base", "--is-ancestor", commit, tip) if tip else None
+        is_there[directory, commit] = result is not None and result.code == 0
+    directories = {directory for (directory, _), found in is_there.items() if found}
+    if not directories or sent.directory in directories:
+        return branch
+    below = sent.directory.removeprefix(f"{WORK}/").strip("/")
+    return f"{branch}.{_NOT_IN_A_NAME.sub('-', below).strip('-') or 'root'}"
 
 
 def check_branch_name(repository: Repository, branch: str) -> str:
@@ -165,23 +188,23 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
         RepositoryRefused: the branch is checked out, diverged, or changed meanwhile.
         InvalidInput: the branch's name is invalid.
     """
-    ref = require_free(repository, branch)
+    ref = require_free(repository, branch, work.sent)
     git = repository.git
     old = _commit_of(git, ref)
     if old and not _goes_forward(work, old):
         raise RepositoryRefused(
             f"The branch '{branch}' has commits that the work in the sandbox does not have",
-            advice="Name another one with `remote-sandbox pull --branch BRANCH`, or rename that one"
-            " with `git branch -m`.",
+            advice=f"Name another one with {_other_branch(work.sent)}, or rename that one with"
+            " `git branch -m`.",
         )
     move_objects(work.stage.git, git, [work.tip], [each for each in [work.sent.head] if each])
     if old != work.tip:
-        _swap(repository, ref, old, work.tip, work.sent.sandbox)
+        _swap(repository, ref, old, work.tip, work.sent)
     return Imported(branch, old, work.tip)
 
 
-def require_free(repository: Repository, branch: str) -> str:
-    """Return the ref of a branch that may be written.
+def require_free(repository: Repository, branch: str, sent: Sent) -> str:
+    """Return the ref of a branch that may be written with the work on `sent`.
 
     Raises:
         RepositoryRefused: it is checked out, rebased or bisected in a worktree, or leads to another
@@ -194,18 +217,18 @@ def require_free(repository: Repository, branch: str) -> str:
         raise RepositoryRefused(
             f"The branch '{branch}' is checked out in {shown(where)}",
             advice="Check out another branch there (`git worktree prune`, if that directory was"
-            " removed), or name another one with `remote-sandbox pull --branch BRANCH`.",
+            f" removed), or name another one with {_other_branch(sent)}.",
         )
     if use := repository.use_of(ref):
         raise RepositoryRefused(
             f"The branch '{branch}' is in the middle of {use.activity} in {shown(use.place)}",
             advice=f"Finish or abort that there (`git {use.command}`), or name another branch with"
-            " `remote-sandbox pull --branch BRANCH`.",
+            f" {_other_branch(sent)}.",
         )
     if git.ask("symbolic-ref", "--quiet", ref).code == 0:
         raise RepositoryRefused(
             f"The branch '{branch}' is a symbolic ref, which leads to another one",
-            advice="Name another one with `remote-sandbox pull --branch BRANCH`.",
+            advice=f"Name another one with {_other_branch(sent)}.",
         )
     return ref
 
@@ -226,10 +249,16 @@ def _goes_forward(work: CheckedWork, old: str) -> bool:
     return work.stage.git.ask("merge-base", "--is-ancestor", old, work.tip).code == 0
 
 
-def _swap(repository: Repository, ref: str, old: str, new: str, sandbox: str) -> None:
+def _other_branch(sent: Sent) -> str:
+    """Return the command line that fetches the work as another branch."""
+    where = shown(shlex.quote(sent.directory))
+    return f"`remote-sandbox pull --branch BRANCH --directory {where} {sent.sandbox}`"
+
+
+def _swap(repository: Repository, ref: str, old: str, new: str, sent: Sent) -> None:
     """Write a ref if it still has its old value."""
     expected = old or null_id(repository.object_format)
-    message = f"remote-sandbox: pull {sandbox}"
+    message = f"remote-sandbox: pull {sent.sandbox}"
     words = ("update-ref", "--no-deref", "-m", message, ref, new, expected)
     result = repository.git.ask(*words)
     if result.code == 0 or _commit_of(repository.git, ref) == new:
@@ -242,8 +271,8 @@ def _swap(repository: Repository, ref: str, old: str, new: str, sandbox: str) ->
         )
     raise GitFailed(
         f"The branch '{branch}' cannot be written: {reason_of(result.errors)}",
-        advice="Name another one with `remote-sandbox pull --branch BRANCH`, or see `git branch`"
-        " for one whose name is the beginning of this one.",
+        advice=f"Name another one with {_other_branch(sent)}, or see `git branch` for one whose"
+        " name is the beginning of this one.",
     )
 
 

@@ -148,7 +148,7 @@ def import_and_record(
     """
     imported = import_work(store.repository, work, branch)
     if current := store.find(sent.sandbox, sent.directory, sent.commit):
-        store.save(current.after_pull(exported.tip, imported.new))
+        store.update(current.after_pull(exported.tip, imported.new))
     return imported
 
 
@@ -162,7 +162,7 @@ def apply_and_record(
     """
     applied = apply_work(store.repository, work, allow_runs_later=allow_runs_later)
     if current := store.find(sent.sandbox, sent.directory, sent.commit):
-        store.save(current.after_apply(work.tip))
+        store.update(current.after_apply(work.tip))
     return applied
 
 

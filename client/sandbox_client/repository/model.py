@@ -74,7 +74,7 @@ class Pull:
     relates to the branch: `unrelated` if they have no common ancestor, `none` if there is no
     commit. `base` is the commit that was sent, if a comparison with that commit would not show the
     work alone: uncommitted changes that were sent are in the branch, too. `other_branches` stay in
-    the sandbox.
+    the sandbox, and the work in `other_directories`, which were sent from here, too.
     The work changes the paths in `ignored`, which git ignores here; those in `overwrites` are files
     of the person's that a merge would overwrite. If it was to be applied, `applied_part` is the
     part that was new, or `not_applied` the reason for which nothing was applied.
@@ -93,6 +93,7 @@ class Pull:
     head: Relation = "related"
     left_uncommitted: bool = False
     other_branches: int = 0
+    other_directories: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     overwrites: tuple[str, ...] = ()
     applied_part: Part | None = None

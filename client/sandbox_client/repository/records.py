@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -153,14 +154,26 @@ class Records:
             newest.setdefault(path.name.partition("-")[0], path)
         return [_read(each) for each in newest.values()]
 
+    def imported(self, sandbox: str) -> list[tuple[str, str]]:
+        """Return each directory of a sandbox with each commit here that was fetched from it."""
+        found = map(_read, self._records(sandbox))
+        return [(each.directory, each.imported) for each in found if each.imported]
+
     def all(self) -> list[Sent]:
         """Return the newest record of each directory of each sandbox, by the sandboxes' names."""
         folders = (self.repository.store_dir / "sent").glob(f"*.{self._proxy_key}")
         names = sorted(each.name.removesuffix(f".{self._proxy_key}") for each in folders)
         return [sent for name in names for sent in self.of(name)]
 
+    def update(self, sent: Sent) -> None:
+        """Write a record after a pull: it does not become the newest one."""
+        path = self._record(sent.sandbox, sent.directory, sent.commit)
+        pushed_at = _time_of(path)
+        self.save(sent)
+        os.utime(path, ns=(pushed_at, pushed_at))
+
     def save(self, sent: Sent) -> None:
-        """Write a record, as a whole or not at all."""
+        """Write a record after a push, as a whole or not at all."""
         path = self._record(sent.sandbox, sent.directory, sent.commit)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
