@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.repository.apply import here, ignored_paths
+from sandbox_client.repository.branch import default_branch
 
 from tests.client.repository_stub import NAME, Exchange, commit_all, git, make_repository, write
 
@@ -206,6 +207,7 @@ def exchange_all(at: Path, config: str, variables: dict[str, str] | None = None)
     home.unlink()
     git(top, "reset", "-q", "--hard", "HEAD")
     git(top, "clean", "-fdqx")
+    git(top, "branch", "-q", "-D", default_branch(NAME))
     home.write_text(config)
     exchange.history = False
     second, _ = exchange.push()
