@@ -757,6 +757,20 @@ def test_a_damaged_repository_is_refused(
     assert not exchange.box.exists()
 
 
+def test_a_damaged_history_stays_here(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "two\n"})
+    commit_all(exchange.top)
+    parent = git(exchange.top, "rev-parse", "HEAD^")
+    remove(exchange.top / ".git" / "objects" / parent[:2] / parent[2:])
+
+    exchange.push()
+
+    assert git(exchange.box, "rev-list", "--count", "HEAD") == "1"
+    exchange.history = True
+    with pytest.raises(GitFailed, match=parent):
+        exchange.push()
+
+
 def test_a_repository_at_an_odd_place(tmp_path: Path) -> None:
     top = make_repository(tmp_path / '"per:son"\n#' / "repo sitory'", {"a.txt": "one\n"})
     (tmp_path / "sandbox").mkdir()

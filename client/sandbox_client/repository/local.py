@@ -186,7 +186,7 @@ def require_objects(repository: Repository, *, history: bool = False) -> None:
     """
     if not repository.head:
         return
-    depth = [] if history else ["--max-count=1"]
+    depth = [] if history else ["--no-walk"]
     words = ("rev-list", "--objects", "--no-object-names", "--missing=print", "--indexed-objects")
     listed = repository.git.text(*words, *depth, repository.head).splitlines()
     missing = [each.removeprefix("?") for each in listed if each.startswith("?")]

@@ -246,8 +246,8 @@ class _Index:
 
     def keep_only(self, paths: Iterable[str]) -> None:
         """Remove all other paths."""
-        others = set(self.git.names("ls-files", "-z")).difference(paths)
-        self.restore(dict.fromkeys(others))
+        if others := set(self.git.names("ls-files", "-z")).difference(paths):
+            self.restore(dict.fromkeys(others))
 
     def restore(self, entries: dict[str, Withheld | None]) -> None:
         """Give paths these versions, or remove them."""
