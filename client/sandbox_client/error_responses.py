@@ -24,6 +24,7 @@ from .errors import (
     SessionBusy,
     SessionNotFound,
 )
+from .text import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container
@@ -287,11 +288,11 @@ def _message(rule: Rule, request: Request, reply: Reply, said: str) -> str:
 
 def _advice(rule: Rule, request: Request, reply: Reply) -> str | None:
     if rule.error is RateLimited and reply.retry_after is not None:
-        return f"Wait {reply.retry_after:.0f} s, as the proxy asks, then try again."
+        return f"Wait {format_duration(reply.retry_after)}, as the proxy asks, then try again."
     if rule.error is ProxyFailed and request.if_lost:
         return f"{request.if_lost} If it keeps failing, tell the administrator."
     if rule.error is ProxyFailed and reply.retry_after:
-        wait = f"Wait {reply.retry_after:.0f} s, as the proxy asks, then try again"
+        wait = f"Wait {format_duration(reply.retry_after)}, as the proxy asks, then try again"
         return f"{wait}; if it keeps failing, tell the administrator."
     if rule.error is ProxyFailed and request.operation in _GENERAL:
         return _TRY_LATER

@@ -171,7 +171,7 @@ class InputUnreadable(LocalFileError):
 class FileChanged(SandboxError):
     """A file changed during its copy; the copy was discarded."""
 
-    cause = "the file changed while it was copied, or a piece of it arrived twice."
+    cause = "the file, or its temporary file, was changed or removed while it was copied."
     advice = "Copy it again when nothing writes to it."
     retryable = True
 
@@ -236,6 +236,15 @@ class InvalidResponse(SandboxError):
 
     cause = "the proxy, or another server at its address (proxyUrl); not the request."
     advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
+
+    def after_an_answer(self) -> Self:
+        """Return the error for a proxy that has answered before: its address is right."""
+        return self.but(
+            cause="the proxy, or a server in front of it, such as a load balancer: it has answered"
+            " before.",
+            advice="Try again in a while; if it stays, give the message to the proxy's"
+            " administrator.",
+        )
 
 
 class ProxyFailed(SandboxError):
@@ -360,7 +369,7 @@ class FileRefused(ProxyRefused):
     """The sandbox refused an operation on a file."""
 
     cause = "the request: the path, or its permissions."
-    advice = "List the directory with {files}, or choose a path below /sandbox."
+    advice = "List its directory with {files}, or choose another path, such as one below /sandbox."
 
 
 class NoSuchFile(FileRefused):

@@ -47,6 +47,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
 RETRY_DELAY = 0.35  # seconds after the first attempt: an outage of two seconds is survived
 _NOT_HTTP = ", or does not speak HTTP"
+_WHEN_BACK = "Wait until it answers again; {check} shows that."
 _ASK_FOR_LESS: Mapping[Operation, str] = {
     "read file": "Ask for less at once: some lines of the file.",
     "list files": "List a subdirectory, or use a command: {run}.",
@@ -77,7 +78,7 @@ class Proxy:
         self._sleep = sleep
         self._random = random
         self.long_polls = LongPolls()
-        self._has_answered = False
+        self._has_answered = self._has_served = False  # with anything, and with JSON
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"} | _authorization(config),
             transport=transport,
@@ -115,7 +116,8 @@ class Proxy:
                 return await self._attempt(request, attempts, limit)
         except TimeoutError:
             message = f"The proxy did not answer within {limit:.3g} s (time-out)"
-            raise _response_error(request, DeadlineExceeded, message) from None
+            advice = _WHEN_BACK if self._has_served else ""
+            raise _response_error(request, DeadlineExceeded, message, advice=advice) from None
 
     async def fetch(
         self,
@@ -175,8 +177,12 @@ class Proxy:
                     secrets=self.config.secrets,
                 )
         if 200 <= reply.status < 300:
+            self._has_served |= "json" in reply.content_type
             return reply
-        raise _name_variable(error_from_response(request, reply), self.config.key_variable)
+        error = error_from_response(request, reply)
+        if isinstance(error, InvalidResponse) and self._has_served:
+            error = error.after_an_answer()
+        raise _name_variable(error, self.config.key_variable)
 
 
 def _name_variable(error: SandboxError, variable: str) -> SandboxError:
@@ -288,11 +294,10 @@ def _after_an_answer(error: SandboxError, request: Request) -> SandboxError:
     """Return the error for a proxy that has answered before: its address is right."""
     if not isinstance(error, ProxyUnreachable) or isinstance(error, DeadlineExceeded | TLSError):
         return error
-    advice = "Wait until it answers again; {check} shows that."
     return error.but(
         message=error.message.removesuffix(_NOT_HTTP),
         cause="the network, or a proxy that was stopped: it has answered before.",
-        advice=advice if isinstance(error, NotSent) else _lost(request, advice),
+        advice=_WHEN_BACK if isinstance(error, NotSent) else _lost(request, _WHEN_BACK),
     )
 
 

@@ -62,6 +62,14 @@ def format_size(size: int) -> str:
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
 
 
+def format_duration(seconds: float) -> str:
+    """Return a duration in the largest unit of which it has at least two: days to seconds."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def lower_first(sentence: str) -> str:
     """Return a sentence as the rest of another one: its first word in lower case, if it is one."""
     return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence

@@ -105,12 +105,16 @@ def test_an_empty_list_is_read() -> None:
     [
         ({"success": True, "sandbox": {"name": "box", "image": "aio:1"}}, "aio:1"),
         ({"success": True, "sandbox": {"name": "box", "image": None}}, ""),
-        ({"success": True, "sandbox": {}}, ""),
-        ({"success": True}, ""),
     ],
 )
 def test_the_image_of_a_new_sandbox_is_read_if_present(value: object, image: str) -> None:
     assert sandboxes.read_created(json_reply(value, 201), "box") == image
+
+
+@pytest.mark.parametrize("more", [{}, {"sandbox": {}}, {"sandbox": None}, {"sandbox": {"name": 1}}])
+def test_a_creation_without_the_sandbox_is_refused(more: dict[str, object]) -> None:
+    with pytest.raises(InvalidResponse, match=r"as (sandbox|name), where the contract says"):
+        sandboxes.read_created(json_reply({"success": True, **more}, 201), "box")
 
 
 def test_a_reply_with_success_is_accepted() -> None:

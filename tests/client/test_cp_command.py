@@ -16,7 +16,7 @@ from sandbox_client.cli.copy import CopyProgress, Transfer, format_rate, parse_t
 from sandbox_client.files.model import FileEntry
 
 from tests.client.file_stub import SandboxStub, file_error, script_output
-from tests.client.stubs import FakeClock
+from tests.client.stubs import FakeClock, error_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -298,6 +298,33 @@ def test_an_error_names_no_temporary_file(here: Path, terminal: Terminal) -> Non
     assert f"error: {message}" in terminal.err.splitlines()
 
 
+def test_a_refused_rename_names_the_file_alone(here: Path, terminal: Terminal) -> None:
+    (here / "f").write_bytes(b"x")
+    text = "@0 failed mv: cannot move './.x.part-0123abcd' to './x': Permission denied"
+    sandbox = SandboxStub(replies={"commit": [script_output(text)]})
+
+    terminal.run("cp", "f", "box:x", handler=sandbox)
+
+    said = terminal.err.replace("\n", " ")
+    assert "/sandbox/x in sandbox 'box' was not written: mv: cannot move './x' to './x':" in said
+    assert "(ls -ld /sandbox/x, and its directory)" in said
+    assert "choose" not in said
+
+
+def test_a_deleted_sandbox_has_no_line_that_completes_the_copy(
+    here: Path, terminal: Terminal
+) -> None:
+    (here / "tree").mkdir()
+    (here / "tree" / "large").write_bytes(bytes(200_000))
+    gone = error_reply(403, "You do not have access to this sandbox")
+    sandbox = SandboxStub(replies={"write": [None, None, gone]})
+
+    terminal.run("cp", "tree", "box:new", handler=sandbox)
+
+    assert "was deleted while the copy ran" in terminal.err
+    assert "to complete the copy" not in terminal.err
+
+
 def test_a_missing_source_prints_no_summary(here: Path, terminal: Terminal) -> None:
     terminal.run("cp", "none", "box:", handler=SandboxStub())
 
@@ -360,10 +387,15 @@ def test_an_outage_is_counted_down_until_something_is_copied(
 def test_temporary_files_that_may_remain_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     progress = CopyProgress(Console(as_json=False, name="box"))
 
-    progress.left_behind("/sandbox/.*.part-*")
+    for path in ("/sandbox/.f.part-0a", "/sandbox/a b/.f.part-0b", "/sandbox/.*.part-*"):
+        progress.left_behind(path)
 
-    line = "Temporary files may remain: box:/sandbox/.*.part-*\n"
-    assert capsys.readouterr().err == line
+    progress.print_leftovers()
+
+    assert capsys.readouterr().err.splitlines() == [
+        "Temporary files may remain: box:/sandbox/.*.part-*",
+        "Temporary files may remain: box:/sandbox/a b/.f.part-0b",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client import Client
 from sandbox_client.diagnostics import checks, run_checks, summarize
-from sandbox_client.diagnostics.finding import format_duration
 from sandbox_client.provider import ClientCache
+from sandbox_client.text import format_duration
 
 from tests.client.interaction import StubProvider
 from tests.client.secrecy import is_one_printable_line
@@ -392,9 +392,9 @@ async def test_the_fix_for_a_rejected_key_from_a_variable_is_to_unset_it(
     ("ahead", "outcome", "expected"),
     [
         (timedelta(), "passed", "agrees with this machine's"),
-        (timedelta(seconds=29), "passed", "29.0 s ahead of this machine's"),
-        (timedelta(seconds=-29), "passed", "29.0 s behind this machine's"),
-        (timedelta(seconds=31), "warned", "31.0 s ahead of this machine's"),
+        (timedelta(seconds=29), "passed", "29 s ahead of this machine's"),
+        (timedelta(seconds=-29), "passed", "29 s behind this machine's"),
+        (timedelta(seconds=31), "warned", "31 s ahead of this machine's"),
         (timedelta(hours=-3), "warned", "3 hours behind this machine's"),
     ],
     ids=str,
@@ -584,7 +584,7 @@ def test_every_check_has_an_outcome_for_any_reply(
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [(0.04, "0.0 s"), (119, "119.0 s"), (120, "2 minutes"), (7200, "2 hours"), (172800, "2 days")],
+    [(0.04, "0.04 s"), (119, "119 s"), (120, "2 minutes"), (7200, "2 hours"), (172800, "2 days")],
 )
 def test_a_duration_is_shown_in_its_largest_unit(length: float, expected: str) -> None:
-    assert format_duration(timedelta(seconds=length)) == expected
+    assert format_duration(length) == expected

@@ -11,8 +11,11 @@ import pytest
 from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError, SandboxNotFound
 from sandbox_client.errors import (
     CommandStateUnknown,
+    DeadlineExceeded,
+    InvalidResponse,
     NotSent,
     Paused,
+    RuntimeSilent,
     SandboxDeleted,
     SessionLost,
 )
@@ -274,6 +277,41 @@ async def test_a_copy_whose_sandbox_is_deleted_says_so() -> None:
 
 async def _answer() -> str:
     return ""
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (DeadlineExceeded("late"), "the network, or a proxy that is busy or hangs"),
+        (InvalidResponse("an HTML page"), "the proxy, or a server in front of it"),
+        (RuntimeSilent("its runtime does not answer yet; x"), "the sandbox's runtime"),
+    ],
+)
+async def test_the_end_of_a_copy_doubts_nothing_that_has_answered_it(
+    error: SandboxError, cause: str
+) -> None:
+    outage = Outage(timing_on(FakeClock()), OUTAGE_LIMIT)
+    await outage.survive(_answer)
+
+    explained = outage.explain(error, "box")
+
+    assert explained.cause.startswith(cause)
+    assert explained.cause.endswith(": it had answered this copy before.")
+    assert "repeat the copy" in explained.advice
+    assert "proxyUrl" not in explained.advice
+    assert "yet" not in explained.message
+
+
+async def test_an_answer_that_cannot_be_read_is_no_outage(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    page, recorder = html_page(200), Recorder()
+    sandbox = SandboxStub(replies={"write": [None, page], "measure": [page]})
+
+    async with client_over(sandbox, FakeClock()) as client:
+        await Copy(client.files, "box", recorder).upload([str(tmp_path / "tree")], "new")
+
+    assert sandbox.count("measure") == 2
+    assert recorder.seconds == []
 
 
 async def test_a_pause_during_a_copy_does_not_say_that_nothing_was_done(tmp_path: Path) -> None:

@@ -532,6 +532,26 @@ async def test_the_address_of_a_proxy_that_has_answered_is_not_doubted(failure: 
     assert "HTTP" not in caught.value.message
 
 
+@pytest.mark.parametrize("is_silent", [True, False], ids=["silent", "redirect"])
+async def test_after_a_good_answer_no_failure_doubts_the_address(is_silent: bool) -> None:
+    answers = [
+        ALPHA_READY.response(),
+        httpx.Response(302, headers={"location": "https://other.test"}),
+    ]
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        if is_silent and len(answers) == 1:
+            await anyio.sleep_forever()
+        return answers.pop(0)
+
+    async with proxy_over(answer) as proxy:
+        await proxy.send(STATUS)
+        with pytest.raises(SandboxError) as caught:
+            await proxy.send(STATUS, deadline=0.01 if is_silent else None)
+
+    assert "proxyUrl" not in caught.value.cause + caught.value.advice
+
+
 @pytest.mark.parametrize(
     ("answer", "is_named"),
     [

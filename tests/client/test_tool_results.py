@@ -174,7 +174,7 @@ async def test_an_outage_during_a_wait_is_not_called_a_state_of_the_sandbox(
         (
             error_reply(429, "slow down", retry_after="300"),
             "but its status cannot be read: The proxy asks for fewer requests: slow down",
-            "Next: Wait 300 s, as the proxy asks, then check with get_sandbox_status.",
+            "Next: Wait 5 minutes, as the proxy asks, then check with get_sandbox_status.",
         ),
         (
             error_reply(401, "API key has expired"),

@@ -172,7 +172,7 @@ def test_ctrl_c_cleans_up_and_reports_the_copied_and_the_remaining_files(
         process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert "0 files copied, 1 file not copied, from big on; no file is incomplete" in stderr
-    assert "interrupted: the copied files stay" in stderr
+    assert "interrupted: complete files stay" in stderr
     assert "Traceback" not in stderr
     assert paths_in_sandbox(sandbox_home) == ["./tree"]
 

@@ -33,6 +33,7 @@ MAX_BODY = 100_000  # bytes: under 100 KB, whether a KB has 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
 HOME = "/home/gem"  # the home directory of commands, which a pause empties
 MAX_PATH = 4_096  # bytes, as on Linux
+MAX_FILE_NAME = 255  # bytes, as in most file systems
 MAX_NAME = 1_024  # characters of a name in a listing: no file system of a sandbox has longer ones
 
 _NAME_A_FILE = f"Name a file, such as {WORK}/notes.txt."
@@ -84,6 +85,12 @@ def absolute(path: str) -> str:
     if size > MAX_PATH - len(HOME) - 1:
         raise InvalidInput(
             f"The path has {pluralize(size, 'byte')}", advice=f"Give {MAX_PATH - 16} at most."
+        )
+    longest = max((len(each.encode()) for each in path.split("/")), default=0)
+    if longest > MAX_FILE_NAME:
+        raise InvalidInput(
+            f"A name in the path has {pluralize(longest, 'byte')}",
+            advice=f"Give names of {MAX_FILE_NAME} bytes at most.",
         )
     if path == "~" or path.startswith("~/"):
         path = HOME + path.removeprefix("~")

@@ -186,11 +186,11 @@ def read_created(reply: Reply, name: str) -> str:
     """Read the image from the reply to `create` of `name`; empty if the proxy does not report it.
 
     Raises:
-        InvalidResponse: the reply does not report success, or is about another sandbox.
+        InvalidResponse: the reply does not report success with the sandbox, or has another one.
     """
     read_done(reply)
-    made = as_object(as_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
-    _check_subject(reply.clean(optional(made, "name")) or name, name)
+    made = as_object(as_object(reply.json(), "the reply").get("sandbox"), "sandbox")
+    _check_subject(reply.clean(member(made, "name", str)), name)
     return reply.clean(optional(made, "image"))
 
 

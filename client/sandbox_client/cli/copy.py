@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import shlex
 import time
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from rich.text import Text
 
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.model import CopyListener, Skipped, printable
-from sandbox_client.files.outage import LEFTOVER
+from sandbox_client.files.outage import ALL_PARTS, LEFTOVER
 from sandbox_client.text import format_size, pluralize
 
 from .command import FAILED, OK, Argument, command
@@ -50,7 +51,7 @@ _MAX_PATH = 30  # columns in the progress bar
 _QUIET = 5.0  # seconds without progress, before the bar says so
 
 
-@command(interrupted="interrupted: the copied files stay")
+@command(interrupted="interrupted: complete files stay")
 async def cp(
     client: Client,
     console: Console,
@@ -94,8 +95,9 @@ async def cp(
     try:
         with progress.bar():
             await _run_in_child_task(work)
-    except (SandboxError, anyio.get_cancelled_exc_class()):
-        _print_incomplete(progress, console, source, target)
+    except (SandboxError, anyio.get_cancelled_exc_class()) as error:
+        is_gone = isinstance(error, SandboxNotFound)
+        _print_incomplete(progress, console, () if is_gone else source, target)
         raise
     _print_result(progress, console, transfer, target)
     return FAILED if progress.skipped else OK
@@ -166,6 +168,7 @@ class CopyProgress(CopyListener):
         self.is_new_directory = False  # the target is the copy of a directory, not around it
         self.skipped: list[Skipped] = []
         self.not_executable: list[FileEntry] = []
+        self.leftovers: list[str] = []
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -241,8 +244,16 @@ class CopyProgress(CopyListener):
         self._gives_up_at = self._clock() + seconds if seconds else None
 
     def left_behind(self, pattern: str) -> None:
-        """Print which temporary files may remain."""
-        self._console.say(f"{LEFTOVER}{self._console.name}:{printable(pattern)}")
+        """Keep which temporary files may remain."""
+        self.leftovers.append(pattern)
+
+    def print_leftovers(self) -> None:
+        """Print which temporary files may remain: all of a directory in one line."""
+        whole = {each for each in self.leftovers if each.endswith(ALL_PARTS)}
+        directories = {each.removesuffix(ALL_PARTS) for each in whole}
+        alone = [each for each in self.leftovers if posixpath.dirname(each) not in directories]
+        for pattern in sorted({*whole, *alone}):
+            self._console.say(f"{LEFTOVER}{self._console.name}:{printable(pattern)}")
 
     def activity(self, description: str) -> str:
         """Return `description`, or the outage or the silence that lasts, with its seconds."""
@@ -303,14 +314,18 @@ async def _run_in_child_task(work: Callable[[], Awaitable[None]]) -> None:
 def _print_incomplete(
     progress: CopyProgress, console: Console, sources: Sequence[str], target: str
 ) -> None:
-    """Print how many files were copied before the copy ended early, and how to complete it."""
+    """Print how many files were copied before the copy ended early, and how to complete it.
+
+    Without `sources`, nothing completes it.
+    """
+    progress.print_leftovers()
     if not progress.copied and not progress.pending:
         return
     done = f"{pluralize(len(progress.copied), 'file')} copied"
     left = f"{pluralize(len(progress.pending), 'file')} not copied"
     first = f", from {printable(progress.pending[0].path)} on" if progress.pending else ""
     console.say(f"{done}, {left}{first}; no file is incomplete")
-    is_begun = progress.is_new_directory or progress.copied
+    is_begun = sources and (progress.is_new_directory or progress.copied)
     if is_begun and not any(Path(each).is_fifo() for each in sources):  # a pipe was read
         line = _completing_line(sources, target, is_new_directory=progress.is_new_directory)
         console.say(f"to complete the copy: `{line}`")

@@ -22,9 +22,9 @@ from sandbox_client.config import (
 from sandbox_client.config_file import chmod_advice, describe_access, printable_path
 from sandbox_client.errors import ProxyUnreachable, SandboxError
 from sandbox_client.listing import LONG_AGE
-from sandbox_client.text import as_word, join_names, pluralize
+from sandbox_client.text import as_word, format_duration, join_names, pluralize
 
-from .finding import Finding, format_duration
+from .finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,7 +222,7 @@ async def check_clock(context: DiagnosticContext) -> Finding:
     if abs(fastest.ahead) < timedelta(seconds=1):
         return Finding("passed", "the proxy's clock agrees with this machine's")
     side = "ahead of" if fastest.ahead > timedelta() else "behind"
-    difference = format_duration(abs(fastest.ahead))
+    difference = format_duration(abs(fastest.ahead).total_seconds())
     message = f"the proxy's clock is {difference} {side} this machine's"
     if abs(fastest.ahead) <= CLOCK_TOLERANCE:
         return Finding("passed", message)
@@ -242,7 +242,7 @@ async def check_key(context: DiagnosticContext) -> Finding:
         return Finding("passed", message)
     left = expires_at - context.proxy_time
     date = f"{expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    message += f"; it expires in {format_duration(left)} ({date})"
+    message += f"; it expires in {format_duration(left.total_seconds())} ({date})"
     if left > EXPIRY_NOTICE:
         return Finding("passed", message)
     return Finding(

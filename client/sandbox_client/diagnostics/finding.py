@@ -10,7 +10,6 @@ from sandbox_client.text import mask_keys, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
 
 
 Outcome = Literal["passed", "warned", "failed", "not tried"]
@@ -83,12 +82,3 @@ def _as_dict(finding: Finding, format_verb: Callable[[Verb], str]) -> dict[str, 
     if finding.fix:
         content["fix"] = format_verbs(finding.fix, format_verb)
     return content
-
-
-def format_duration(duration: timedelta) -> str:
-    """Return a duration in days, hours, minutes or seconds: the largest that fits."""
-    seconds = duration.total_seconds()
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"

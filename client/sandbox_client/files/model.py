@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandbox_client.api.files import MAX_FILE_NAME
 from sandbox_client.errors import FileChanged, InvalidInput
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sandbox_client.errors import SandboxError
 
 _TEMPORARY = re.compile(r"/\.([^/]{0,255}?)\.part-[0-9a-f]{8}")
-MAX_NAME = 255  # bytes of a file name, as in most file systems
 
 # Bytes of a file whose size is known only when it is read, as in /proc: some have no end.
 MAX_UNSIZED = 64_000_000
@@ -153,7 +153,7 @@ def temp_path(path: str, token: str) -> str:
     """Return the hidden path in the same directory where a file is written before its rename."""
     directory, name = posixpath.split(path)
     suffix = f".part-{token}"
-    short = name.encode()[: MAX_NAME - len(suffix) - 1].decode(errors="ignore")
+    short = name.encode()[: MAX_FILE_NAME - len(suffix) - 1].decode(errors="ignore")
     return posixpath.join(directory, f".{short}{suffix}")
 
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sandbox_client.errors import (
     CommandStateUnknown,
+    DeadlineExceeded,
+    InvalidResponse,
     ProxyFailed,
     ProxyUnreachable,
+    RuntimeSilent,
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
@@ -65,8 +68,7 @@ class Outage:
                 may_repeat = is_idempotent if is_unknown else is_outage(error)
                 if not may_repeat or not self.lasts(start, pause):
                     raise
-                is_silent = True
-                self.report(start)
+                is_silent |= self.report(start, error)
                 await self.timing.sleep(pause)
             else:
                 self.has_answered = True
@@ -79,10 +81,12 @@ class Outage:
         """Return whether there is time for another attempt after `pause` seconds."""
         return self.is_copy_under_way and self.timing.clock() + pause - start <= self.limit
 
-    def report(self, start: float) -> None:
-        """Report an outage that began at `start`, if it is survived."""
-        if self.lasts(start, 0.0):
+    def report(self, start: float, error: SandboxError) -> bool:
+        """Report an outage since `start`; return whether `error` is one that is survived."""
+        is_survived = self.lasts(start, 0.0) and (is_outage(error) or is_outage(error.__cause__))
+        if is_survived:
             self.on_silence(start + self.limit - self.timing.clock())
+        return is_survived
 
     def explain(self, error: SandboxError, name: str) -> SandboxError:
         """Return the error of a copy that an outage or the deletion of sandbox `name` ended.
@@ -91,11 +95,14 @@ class Outage:
         """
         if self.is_copy_under_way and isinstance(error, SandboxNotFound):
             return SandboxDeleted.during(name, "the copy ran")
-        if not self.is_copy_under_way or not isinstance(error, ProxyUnreachable | ProxyFailed):
+        causes = (cause for kind, cause in _CAUSES.items() if isinstance(error, kind))
+        cause = next(causes, "")
+        if not self.is_copy_under_way or not cause:
             return error
         leftover = error.advice.partition(LEFTOVER)
         return error.but(
-            cause="the network, or a proxy that was stopped: it had answered this copy before.",
+            message=error.message.replace("does not answer yet", "no longer answers"),
+            cause=f"{cause}: it had answered this copy before.",
             advice=(
                 "No file is incomplete: each is as it was, or complete. Wait until the proxy"
                 " answers ({check}), then repeat the copy: it replaces what is there. If the copy"
@@ -106,9 +113,17 @@ class Outage:
 
 
 LEFTOVER = "Temporary files may remain: "
+ALL_PARTS = "/.*.part-*"  # of a directory
+_CAUSES: dict[type[SandboxError], str] = {
+    RuntimeSilent: "the sandbox's runtime",
+    DeadlineExceeded: "the network, or a proxy that is busy or hangs",
+    ProxyUnreachable: "the network, or a proxy that was stopped",
+    ProxyFailed: "the network, or a proxy that was stopped",
+    InvalidResponse: "the proxy, or a server in front of it, such as a load balancer",
+}
 
 
-def is_outage(error: SandboxError) -> bool:
+def is_outage(error: BaseException | None) -> bool:
     """Return whether the proxy cannot be reached for now."""
     if isinstance(error, ProxyFailed):
         return error.status in GATEWAY_ERRORS

@@ -42,7 +42,7 @@ from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
 from .model import final_names, printable, temp_path
-from .outage import LEFTOVER, Outage, is_outage
+from .outage import ALL_PARTS, LEFTOVER, Outage, is_outage
 from .shell_scripts import FileResult, PendingUpload
 
 if TYPE_CHECKING:
@@ -280,11 +280,11 @@ class Files:
         except SandboxError as error:
             if await self.remove(name, base, temps):
                 raise
-            remaining = f"{LEFTOVER}{printable(base)}/.*.part-*"
+            remaining = f"{LEFTOVER}{printable(base)}{ALL_PARTS}"
             raise error.but(advice=f"{error.advice} {remaining}") from None
         except BaseException:
             if not await self.remove(name, base, temps, CANCEL_DEADLINE):
-                self.on_leftover(f"{base}/.*.part-*")
+                self.on_leftover(f"{base}{ALL_PARTS}")
             raise
 
     async def send(self, request: Request) -> Reply:
@@ -348,13 +348,13 @@ class Files:
                 pause = error.retry_after or PAUSE
                 if pause > MAX_RETRY_AFTER:
                     raise
-                self.outage.report(start)
+                self.outage.report(start, error)
                 await self._pause(pause)
             except (ConfigError, ProxyRefused):
                 raise
             except SandboxError as error:
                 failure = error
-                self.outage.report(start)
+                self.outage.report(start, error)
                 await self._pause(PAUSE)
                 has_arrived = await self._has_arrived(name, path, offset, len(piece), failure)
             if has_arrived:
@@ -436,5 +436,6 @@ def _commit_error(path: str, name: str, result: FileResult) -> SandboxError:
         )
     if result.status == "unhashed":
         return no_hash_tool(where)
-    reason = result.detail or "the shell gave no reason"
-    return FileRefused(f"{where} was not written: {reason}")
+    reason = final_names(result.detail) or "the shell gave no reason"
+    advice = f"Look at it with {{run}} (ls -ld {printable(path)}, and its directory)."
+    return FileRefused(f"{where} was not written: {reason}", advice=advice)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.api.sandboxes import State
 from sandbox_client.errors import (
+    InvalidResponse,
     NotReady,
     Paused,
     RuntimeSilent,
@@ -14,7 +15,7 @@ from sandbox_client.errors import (
     SandboxUnreadable,
 )
 from sandbox_client.listing import format_age
-from sandbox_client.text import lower_first, pluralize
+from sandbox_client.text import format_duration, lower_first, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,12 +124,15 @@ def unreadable_error(done: str, outcome: WaitResult, error: SandboxError) -> San
     if outcome.unread_for >= 1:
         since = f"has not been readable for {outcome.unread_for:.0f} s"
     advice = f"Check with {{status}} in a while. If that fails, too, {lower_first(error.advice)}"
+    if isinstance(error, InvalidResponse):  # the change itself was answered well
+        error = error.after_an_answer()
     if isinstance(error, SandboxUnreadable):
         advice = error.advice
     elif not error.retryable:  # time alone does not help
         advice = f"{error.advice} Then check with {{status}}."
     elif error.retry_after:
-        advice = f"Wait {error.retry_after:.0f} s, as the proxy asks, then check with {{status}}."
+        wait = format_duration(error.retry_after)
+        advice = f"Wait {wait}, as the proxy asks, then check with {{status}}."
     return error.but(message=f"{done}, but its status {since}: {error.message}", advice=advice)
 
 
