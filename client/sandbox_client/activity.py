@@ -17,7 +17,7 @@ import anyio
 from .api.accounts import parse_time
 from .api.sandboxes import WORK, State
 from .errors import SandboxError
-from .execution.sessions import INTERNAL_PREFIX
+from .execution.remote_command import INTERNAL_PREFIX
 from .listing import Row, format_age, time_since
 from .polling import periodic_progress
 from .text import as_word, join_names, last_line

@@ -33,9 +33,9 @@ from .execution import payload
 from .execution.cancellation import Cancellation
 from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
-from .execution.remote_command import FIRST_LOOK_DEADLINE
+from .execution.remote_command import FIRST_LOOK_DEADLINE, INTERNAL_PREFIX
 from .execution.result import CommandResult, Session, result_of
-from .execution.sessions import INTERNAL_PREFIX, Sessions, check_named_session, new_session
+from .execution.sessions import Sessions, check_named_session, new_session
 from .execution.terminal import TerminalCommand
 from .masking import masked
 from .polling import DEFAULT_WAIT, Timing, backoff, ignore_progress, periodic_progress
@@ -351,9 +351,11 @@ class Prompts:
                             remote.name, "the command ran", printed=printed
                         ) from None
                     if isinstance(error, SessionNotFound):
+                        is_internal = remote.session.startswith(INTERNAL_PREFIX)
+                        session = "" if is_internal else f" ({remote.session})"
                         raise SessionLost(
-                            f"Sandbox '{remote.name}' has lost the session of the command"
-                            f" ({remote.session}), which ended with it",
+                            f"Sandbox '{remote.name}' has lost the session of the command{session},"
+                            " which ended with it",
                             printed=printed,
                         ) from None
                     raise error.but(session=remote.session, printed=printed) from None

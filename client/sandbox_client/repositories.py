@@ -186,7 +186,7 @@ class Repositories:
         outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
         one_shot = replace(self.files.one_shot, start_deadline=START_DEADLINE)
         files = replace(self.files, outage=outage, one_shot=one_shot)
-        transfer = Transfer(name, files, on_activity)
+        transfer = Transfer(name, files, on_activity, verb)
         clock = self.files.sandboxes.timing.clock
         start = clock()
 

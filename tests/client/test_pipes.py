@@ -278,21 +278,25 @@ async def test_a_command_whose_session_disappears_has_ended() -> None:
     assert (caught.value.session, caught.value.printed) == ("", "a")
 
 
+@pytest.mark.parametrize("start", [RUNNING, html_page(504)], ids=["lost later", "answer lost"])
 async def test_an_error_of_an_internal_command_names_no_session(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, start: Answer
 ) -> None:
     def token(_: int) -> str:
         return "0a1b2c3d"
 
     monkeypatch.setattr(secrets, "token_hex", token)
     close = "POST /proxy/box/v1/bash/sessions/files-0a1b2c3d/close"
-    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [NO_SESSION], close: succeeded()})
+    unused = [NO_SESSION] if start is RUNNING else piped_output(status="")
+    proxy = RouteStub({PIPE_EXEC: start, PIPE_OUTPUT: unused, close: succeeded()})
 
-    async with client_over(proxy, pipes=True) as client:
+    async with client_over(proxy, clock, pipes=True) as client:
         with pytest.raises(SandboxError) as caught:
             await client.prompts.run_internal("box", "x")
 
     assert caught.value.session == ""
+    assert "files-" not in caught.value.message
+    assert "{output}" not in caught.value.advice
 
 
 async def test_a_failed_poll_delays_the_output_and_loses_nothing(clock: FakeClock) -> None:

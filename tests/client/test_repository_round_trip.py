@@ -674,6 +674,36 @@ def test_a_pull_while_the_agent_runs_git(exchange: Exchange) -> None:
     assert (exchange.box / ".git" / "index.lock").exists()
 
 
+def test_objects_that_cannot_be_written_in_the_sandbox(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "x\n"})
+    objects = exchange.box / ".git" / "objects"
+    name = run(exchange.box, "git", "hash-object", "a.txt")[:2]
+    shutil.rmtree(objects / name, ignore_errors=True)
+    (objects / name).write_text("a file, where git needs a directory")
+
+    with pytest.raises(RepositoryRefused, match=r"cannot read a file, or write to its disk: .+"):
+        exchange.pull()
+
+
+def test_a_directory_that_the_agent_has_removed(exchange: Exchange) -> None:
+    exchange.push()
+    sent, _, bundle = exchange.export()
+    shutil.rmtree(exchange.box)
+    command = sandbox_scripts.export(sent, str(bundle), [sent.commit], exchange.store.identity)
+
+    with pytest.raises(RepositoryRefused, match="is not in the sandbox any more"):
+        sandbox_answers.read_exported(exchange.in_sandbox(command))
+
+
+def test_a_git_directory_that_the_agent_has_removed(exchange: Exchange) -> None:
+    exchange.push()
+    shutil.rmtree(exchange.box / ".git")
+
+    with pytest.raises(RepositoryRefused, match="is not the repository any more that was sent"):
+        exchange.pull()
+
+
 def partial_clone(tmp_path: Path, *options: str) -> Exchange:
     """Return a partial clone, from whose remote any fetch leaves the file `fetched`."""
     origin = make_repository(tmp_path / "origin", {"a.txt": "0\n", "d/b.txt": "x\n"})

@@ -6,12 +6,22 @@ import io
 import os
 import subprocess
 import zlib
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.errors import RepositoryRefused, WorkRefused
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    FileChanged,
+    FileRefused,
+    RepositoryRefused,
+    SandboxError,
+    SessionLost,
+    WorkRefused,
+)
+from sandbox_client.files.outage import Outage
 from sandbox_client.repository import names, sandbox_answers, sandbox_scripts
 from sandbox_client.repository.bundle import PackLimits, measure_pack
 from sandbox_client.repository.file_kinds import (
@@ -22,6 +32,7 @@ from sandbox_client.repository.file_kinds import (
     kind_of_secret,
     runs_later,
 )
+from sandbox_client.repository.transfer import Transfer, explain
 from sandbox_client.repository.trees import parse_tree
 
 from tests.client.repository_stub import commit_all, make_repository, write
@@ -29,6 +40,8 @@ from tests.client.strategies import many_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox_client.files.remote import Files
 
 SECRET = [
     *(".env", ".ENV", "a/.env.local", ".envrc", "prod.env", "id_rsa", "deploy/ID_ED25519", "x.PEM"),
@@ -264,6 +277,55 @@ def test_an_answer_is_read_from_a_terminal() -> None:
     output = answer('"checked","git":"2.40","state":"ours","head":"","sent":"","has_work":true')
 
     assert sandbox_answers.read_checked(output).has_work
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileRefused("/home/gem/.remote-sandbox-0a1b2c3d/run cannot be written: No space left"),
+        FileRefused("A command on the files of sandbox 'box' failed (killed): it printed nothing"),
+        FileChanged("~/.remote-sandbox-0a1b2c3d/bundle has another size"),
+        CommandStateUnknown("The command was sent, its response was lost, and its session is gone"),
+        SessionLost("Sandbox 'box' has lost the session of the command, which ended with it"),
+    ],
+)
+def test_an_error_on_the_way_is_explained_in_words_of_the_verb(
+    error: SandboxError, verb: str
+) -> None:
+    transfer = Transfer("box", cast("Files", SimpleNamespace(outage=Outage())), print, verb)
+
+    explained = explain(error, transfer, verb)
+
+    assert "remote-sandbox-" not in explained.message
+    assert f"epeat it with {{{verb}}}" in explained.advice
+    assert "the request" not in explained.cause
+
+
+@pytest.mark.parametrize(
+    ("reason", "verb", "message", "advice"),
+    [
+        ("busy", "push", "changed while they were read", "Repeat it with {push}"),
+        ("busy", "pull", "changed while they were read", "Repeat it with {pull}"),
+        ("storage", "pull", "cannot read a file, or write", "then repeat it with {pull}"),
+        ("occupied", "push", "not sent from here", "push --directory"),
+        ("occupied", "pull", "is not the repository any more", "remote-sandbox cp"),
+        ("other", "push", "has another repository", "push --directory"),
+        ("other", "pull", "has another repository", "Fetch the work from the repository"),
+        ("directory", "push", "cannot be used: it cannot be made", "repeat it with {push}"),
+        ("checkout", "push", "Git in the sandbox failed (checkout)", "repeat it with {push}"),
+    ],
+)
+def test_a_reason_is_explained_in_words_of_the_verb(
+    reason: str, verb: str, message: str, advice: str
+) -> None:
+    detail = "it cannot be made" if reason == "directory" else ""
+
+    error = sandbox_answers.refusal(reason, detail, verb)
+
+    assert message in error.message
+    assert advice in error.advice
+    assert "{again}" not in error.advice
 
 
 @pytest.mark.parametrize("reason", ["no-git", "old-git", "occupied", "has-commits", "busy"])

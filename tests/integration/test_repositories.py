@@ -404,6 +404,35 @@ async def test_a_push_and_a_pull_survive_each_request_once(tmp_path: Path, kind:
     assert {("push", "exec"), ("push", "write"), ("pull", "exec"), ("pull", "read")} <= seen
 
 
+@lost
+@pytest.mark.parametrize("number", [2, 3])  # the collecting is the second script of a pull
+async def test_a_script_is_sent_again_after_an_outage_that_emptied_the_home(
+    tmp_path: Path, kind: Delivery, number: int
+) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    seen: list[str] = []
+
+    def once(request: httpx.Request) -> Delivery:
+        if not request.url.path.endswith(EXEC):
+            return "delivered"
+        seen.append(request.url.path)
+        if len(seen) != number:
+            return "delivered"
+        for each in box.home.glob(".remote-sandbox-*/run"):
+            each.unlink()
+        return kind
+
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        with_fast_commands(box)
+        await box.client.push(BOX, str(top))
+        write(box.work / "project", {"b.txt": "x\n"})
+        box.transport.delivery = once
+
+        pull = await box.client.pull(BOX, str(top))
+
+    assert (pull.is_new, len(seen) >= number) == (True, True)
+
+
 async def until_done(attempt: Callable[[], Awaitable[object]]) -> None:
     """Repeat a command as its errors advise."""
     for _ in range(5):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
+INTERNAL_PREFIX = "files-"  # of the sessions of internal commands
 START_DEADLINE = 10.0  # seconds until a command has to appear if the response was lost
 LOOK_DEADLINE = 5.0  # seconds that a look may take after the end of a wait
 SIGNAL_DEADLINE = 3.0  # seconds for each attempt to send a signal
@@ -170,10 +171,13 @@ class RemoteCommand(ABC):
                 break
             await sleep(pause)
         found = "does not show it" if has_status else "cannot be read"
+        # The session of an internal command is gone by then, and the user has not opened it.
+        is_internal = self.session.startswith(INTERNAL_PREFIX)
+        session = "its session" if is_internal else f"session '{self.session}'"
+        look = "at the files with {files}" if is_internal else "with {output}"
         raise CommandStateUnknown(
-            f"The command was sent, its response was lost ({lost.message}), and session"
-            f" '{self.session}' {found}",
-            advice="It may still be run: look with {output} before you send it again.",
+            f"The command was sent, its response was lost ({lost.message}), and {session} {found}",
+            advice=f"It may still be run: look {look} before you send it again.",
         ) from lost
 
     @contextlib.asynccontextmanager

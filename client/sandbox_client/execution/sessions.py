@@ -16,7 +16,7 @@ from sandbox_client.api.runtime import check_session
 from sandbox_client.errors import InvalidInput, NoSuchAPI, SandboxError, SessionNotFound
 
 from .pipes import PipeCommand
-from .remote_command import explain_unreadable
+from .remote_command import INTERNAL_PREFIX, explain_unreadable
 from .terminal import TerminalCommand, busy
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .remote_command import RemoteCommand
 
 PIPES_RETRY_DELAY = 300.0  # seconds until a runtime without pipes is asked for them again
-INTERNAL_PREFIX = "files-"
 _PIPE_PREFIXES = ("command-", INTERNAL_PREFIX)
 
 

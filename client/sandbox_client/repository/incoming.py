@@ -51,7 +51,7 @@ def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
             cause="the sandbox: it was made again, the directory was removed, or it was outside"
             " /sandbox, which a pause empties."
         )
-    require_ours(store, checked)
+    require_ours(store, checked, "pull")
     if not checked.sent:
         raise refusal("receiving")
     found = store.find(sent.sandbox, sent.directory, checked.sent)
@@ -60,16 +60,16 @@ def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
     return found
 
 
-def require_ours(store: Store, checked: Checked) -> None:
+def require_ours(store: Store, checked: Checked, verb: str = "push") -> None:
     """Check that what a directory of a sandbox has, if anything, was sent from this repository.
 
     Raises:
         RepositoryRefused: it has other files, or another repository.
     """
     if checked.state == "occupied":
-        raise refusal("occupied")
+        raise refusal("occupied", verb=verb)
     if checked.state == "ours" and checked.owner != store.identity:
-        raise refusal("other")
+        raise refusal("other", verb=verb)
 
 
 def require_pulled(out: Outgoing, checked: Checked) -> None:

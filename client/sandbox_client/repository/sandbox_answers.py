@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox_client.errors import RepositoryRefused, WorkRefused
 from sandbox_client.text import last_line
@@ -59,75 +59,118 @@ class Exported:
     branches: int
 
 
-# The error for each reason that a script gives: its message, and what to do next.
-_REFUSALS: Mapping[str, tuple[str, str]] = {
-    "no-git": (
-        "The sandbox has no git",
-        (
-            "Create a sandbox from an image that has git 2.25 or newer, or copy files with"
-            " `remote-sandbox cp`."
-        ),
+_ELSEWHERE = (
+    "Name another one with `remote-sandbox push --directory DIR`, or remove that one with {run}."
+)
+_COPY = "Files of it can be copied with `remote-sandbox cp`."
+_PROGRAM = "the sandbox: an agent, or another program, works there; nothing here was changed."
+_SANDBOX = "the sandbox, or its directory; the repository on this machine was not changed."
+_IMAGE = "the sandbox's image; nothing was sent or fetched."
+_NEW_GIT = (
+    "Create a sandbox from an image that has git 2.25 or newer, or copy files with"
+    " `remote-sandbox cp`."
+)
+
+
+class _Reason(NamedTuple):
+    """The error for a reason that a script gives; `{again}` is the verb that was to be done."""
+
+    message: str
+    advice: str
+    cause: str = _SANDBOX
+
+
+_REFUSALS: Mapping[str, _Reason] = {
+    "no-git": _Reason("The sandbox has no git", _NEW_GIT, _IMAGE),
+    "old-git": _Reason("The git of the sandbox is too old", _NEW_GIT, _IMAGE),
+    "occupied": _Reason(
+        "The directory in the sandbox has files that were not sent from here", _ELSEWHERE
     ),
-    "old-git": (
-        "The git of the sandbox is too old",
-        "Create a sandbox from an image that has git 2.25 or newer.",
-    ),
-    "occupied": (
-        "The directory in the sandbox has files that were not sent from here",
-        (
-            "Name another one with `remote-sandbox push --directory DIR`, or remove that one with"
-            " {run}."
-        ),
-    ),
-    "other": (
+    "other": _Reason(
         "The directory in the sandbox has another repository, or another copy of this one",
-        (
-            "Name another one with `remote-sandbox push --directory DIR`, or remove that one with"
-            " {run}."
-        ),
+        _ELSEWHERE,
     ),
-    "another": (
+    "another": _Reason(
         "The sandbox has another push than the last one from here",
         "Fetch work that is to be kept from where it was sent; then send it again with {push}.",
     ),
-    "has-commits": (
+    "has-commits": _Reason(
         "The sandbox has commits that were not pulled",
         "Get them with {pull} first.",
+        _PROGRAM,
     ),
-    "has-changes": (
+    "has-changes": _Reason(
         "The sandbox has changes that were not pulled",
         "Get them with {pull}, then let the agent commit or discard them.",
+        _PROGRAM,
     ),
-    "receiving": (
+    "receiving": _Reason(
         "The repository did not arrive completely in the sandbox",
-        "Send it again with {push}.",
+        "Send it again with {push}, which completes it.",
+        "the sandbox: a push to it broke off, or still runs.",
     ),
-    "unfinished": (
+    "unfinished": _Reason(
         "The sandbox still unpacks an earlier push",
         "Send it again with {push} in some minutes.",
+        "the sandbox: it goes on after the end of the program here that sent the push.",
     ),
-    "differs": (
+    "differs": _Reason(
         "The bundle in the sandbox differs from the one that was sent",
         "Send it again with {push}.",
+        "the sandbox, or the way to it: the bundle was changed there; nothing was unpacked.",
     ),
-    "no-bundle": (
+    "no-bundle": _Reason(
         "The bundle is not in the sandbox",
         "Send it again with {push}.",
+        "the sandbox: a restart has emptied its home, or a program there has removed it.",
     ),
-    "busy": (
+    "busy": _Reason(
         "The files in the sandbox changed while they were read",
-        "Fetch it again with {pull} when the agent writes less.",
+        "Repeat it with {again} when the agent writes less.",
+        _PROGRAM,
     ),
-    "no-commit": (
+    "storage": _Reason(
+        "Git in the sandbox cannot read a file, or write to its disk",
+        "Look with {run} at the permissions and the room there; then repeat it with {again}.",
+    ),
+    "no-script": _Reason(
+        "The home of the sandbox does not keep a file that was written to it",
+        "Look at it with {run}; then repeat it with {again}.",
+        "the sandbox: it restarts again and again, or a program there empties its home.",
+    ),
+    "temporary": _Reason(
+        "The sandbox cannot make a temporary directory",
+        "Look with {run} at /tmp and the room there; then repeat it with {again}.",
+    ),
+    "directory": _Reason(
+        "The directory in the sandbox cannot be used",
+        "Look with {run} at its permissions and the room there; then repeat it with {again}.",
+    ),
+    "gone": _Reason(
+        "The directory is not in the sandbox any more",
+        "Send it again with {push}. What was not pulled before is lost.",
+    ),
+    "no-commit": _Reason(
         "The repository in the sandbox has no commit any more",
-        "Look at it with {run}.",
+        f"Look at it with {{run}}: the agent began anew. {_COPY}",
+    ),
+}
+_OF_PULL: Mapping[str, _Reason] = {
+    "occupied": _Reason(
+        "The directory in the sandbox is not the repository any more that was sent",
+        f"Look at it with {{run}}: its .git was removed or replaced. {_COPY}",
+    ),
+    "other": _Reason(
+        "The directory in the sandbox has another repository, or another copy of this one",
+        "Fetch the work from the repository that was sent last; `remote-sandbox pull --directory"
+        " DIR` takes another directory.",
     ),
 }
 
 
-def read_checked(output: str) -> Checked:
-    """Read the output of `check`."""
-    fields = read_answer(output, "checked")
+def read_checked(output: str, verb: str = "push") -> Checked:
+    """Read the output of `check`, which was run for a push or a pull."""
+    fields = read_answer(output, "checked", verb)
     return Checked(
         _text(fields, "git"),
         _text(fields, "state"),
@@ -148,7 +191,7 @@ def read_received(output: str) -> Received:
 
 def read_exported(output: str) -> Exported:
     """Read the output of `export`."""
-    fields = read_answer(output, "exported")
+    fields = read_answer(output, "exported", "pull")
     sha256 = _text(fields, "sha256")
     if not re.fullmatch(r"(?:[0-9a-f]{64})?", sha256):
         raise _unreadable(sha256)
@@ -163,8 +206,8 @@ def read_exported(output: str) -> Exported:
     )
 
 
-def read_answer(output: str, kind: str) -> Mapping[str, object]:
-    """Read the JSON object at the end of a script's output.
+def read_answer(output: str, kind: str, verb: str = "push") -> Mapping[str, object]:
+    """Read the JSON object at the end of the output of a script for a push or a pull.
 
     Raises:
         RepositoryRefused: the script says why it did nothing.
@@ -176,24 +219,23 @@ def read_answer(output: str, kind: str) -> Mapping[str, object]:
     except (IndexError, ValueError, RecursionError):
         raise _unreadable(last_line(output) or "it printed nothing") from None
     if fields.get("remote_sandbox") == "refused":
-        raise refusal(_text(fields, "reason"), _text(fields, "detail"))
+        raise refusal(_text(fields, "reason"), _text(fields, "detail"), verb)
     if fields.get("remote_sandbox") != kind:
         raise _unreadable(lines[-1])
     return fields
 
 
-def refusal(reason: str, detail: str = "") -> RepositoryRefused:
-    """Return the error for a reason that a script gives."""
-    message, advice = _REFUSALS.get(
-        reason,
-        (
-            f"Git in the sandbox failed ({shown(reason, 20)})",
-            "Look at its disk and at the directory with {run}, then try again.",
-        ),
+def refusal(reason: str, detail: str = "", verb: str = "push") -> RepositoryRefused:
+    """Return the error for a reason that a script gives during a push or a pull."""
+    unknown = _Reason(
+        f"Git in the sandbox failed ({shown(reason, 20)})",
+        "Look at its disk and at the directory with {run}, then repeat it with {again}.",
     )
-    text = f"{message}: {shown(detail.strip())}" if detail.strip() else message
-    cause = "the sandbox, or its directory; the repository on this machine was not changed."
-    return RepositoryRefused(text, advice=advice).but(cause=cause)
+    found = (_OF_PULL if verb == "pull" else _REFUSALS).get(reason) or _REFUSALS.get(reason)
+    known = found or unknown
+    message = f"{known.message}: {shown(detail.strip())}" if detail.strip() else known.message
+    advice = known.advice.replace("{again}", f"{{{verb}}}")
+    return RepositoryRefused(message, advice=advice).but(cause=known.cause)
 
 
 def no_program(program: str) -> RepositoryRefused:
@@ -209,7 +251,7 @@ def _unreadable(text: str) -> WorkRefused:
     return WorkRefused(
         f"A script in the sandbox ended without a readable answer: {shown(text, 100)}",
         advice="Check with {run} that the sandbox's shell and disk work, then try again.",
-    )
+    ).but(cause="the sandbox: its shell was ended, has no room, or is not what it should be.")
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -51,9 +51,13 @@ v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
 worktree() {
   index=$(g rev-parse --git-path index) && tmp=$(mktemp -d) || return;
   GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; n=0;
-  until err=$(stage 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail busy "$err"; done;
-  tree=$(g write-tree 2>"$tmp/err") || fail tree "$(cat "$tmp/err")";
+  until err=$(stage 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail "$(why "$err")" "$err"; done;
+  tree=$(g write-tree 2>"$tmp/err") || fail "$(why "$(cat "$tmp/err")")" "$(cat "$tmp/err")";
   unset GIT_INDEX_FILE;
+};
+why() {
+  case $1 in *ermission*|*"No space"*|*ead-only*|*quota*|*"unable to create"*
+  |*"ot a directory"*|*"to write"*|*"nput/output error"*) echo storage;; *) echo busy;; esac;
 };
 stage() {
   rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index" || return;
@@ -138,12 +142,12 @@ else
     done;
     [ -n "$is" ] || fail has-commits "$head";
     if dirty; then
-      worktree || fail directory "no temporary directory";
+      worktree || fail temporary;
       for each in $known; do
         if [ "$(treeof "$each")" = "$tree" ]; then same=1; fi;
       done;
       [ -n "$same" ] || fail has-changes;
-      g read-tree "$tree" || fail checkout "the index cannot be written";
+      g read-tree "$tree" || fail storage "the index cannot be written";
     fi;
   fi;
 fi;
@@ -162,12 +166,12 @@ arrived "$(id HEAD)";
 # A commit that was exported before stays an ancestor, so that the branch here goes forward.
 _EXPORT = r"""
 out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; owner=$7; tip=;
-cd "$dir" 2>/dev/null || fail directory "it is gone";
+cd "$dir" 2>/dev/null || fail gone;
 trust; owned "$owner";
 [ -z "$(note receiving)" ] || fail receiving;
 [ "$(id refs/remote-sandbox/sent)" = "$commit" ] || fail another;
 head=$(id HEAD); [ -n "$head" ] || fail no-commit;
-worktree || fail directory "no temporary directory";
+worktree || fail temporary;
 make() { g commit-tree "$tree" "$@" -m "$message" 2>"$tmp/err"; };
 left=false; [ "$tree" = "$(treeof "$head")" ] || left=true;
 if [ "$previous" != - ] && [ -n "$(id "$previous")" ]; then

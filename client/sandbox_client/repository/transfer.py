@@ -19,10 +19,13 @@ import anyio
 import anyio.to_thread
 
 from sandbox_client.api import files as file_api
+from sandbox_client.api.runtime import quote
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import (
     NOTHING_DONE,
     CommandStateUnknown,
+    FileChanged,
+    FileRefused,
     InvalidResponse,
     ProxyFailed,
     ProxyUnreachable,
@@ -30,6 +33,7 @@ from sandbox_client.errors import (
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
+    SessionNotFound,
     WorkRefused,
 )
 from sandbox_client.files import shell_scripts
@@ -44,7 +48,7 @@ from .model import UNPACKING
 from .process import Interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -67,6 +71,9 @@ _MAY_HAVE_IT = (
 _SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
 _MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
 _OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
+_NO_SCRIPT = "remote-sandbox: no script"  # is printed after a restart, which empties the home
+_SCRIPT_ATTEMPTS = 3
+_TEMPORARY = re.compile(r"(?:[~/][\w./-]*/)?\.remote-sandbox-[0-9a-f]+(?:/\w+)?")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -77,6 +84,7 @@ class Transfer:
     name: str
     files: Files
     on_activity: Callable[[str], None]
+    verb: str = "push"
     activity: str = ""
     interrupt: Interrupt = field(default_factory=Interrupt)
     store: Store = field(init=False)
@@ -151,7 +159,7 @@ class Transfer:
         """
         self.begin("looking at the sandbox")
         output = await self.run(sandbox_scripts.check(directory, program))
-        return sandbox_answers.read_checked(output)
+        return sandbox_answers.read_checked(output, self.verb)
 
     @property
     def bundle(self) -> str:
@@ -173,11 +181,25 @@ class Transfer:
         data = command.encode()
         path = f"{file_api.HOME}/{self._scratch}/run"
         request = file_api.write(self.name, path, data, append=False)
-        file_api.read_written(await self.files.send(request), len(data))
-        return await self._run_line(f'bash "$HOME"/{self._scratch}/run')
 
-    async def _run_line(self, line: str) -> str:
+        async def write() -> None:
+            file_api.read_written(await self.files.send(request), len(data))
+
+        script = f'"$HOME"/{self._scratch}/run'
+        line = f"if [ -f {script} ]; then bash {script}; else echo {quote(_NO_SCRIPT)}; fi"
+        for _ in range(_SCRIPT_ATTEMPTS):
+            output = await self._run_line(line, write)
+            if last_line(output) != _NO_SCRIPT:
+                return output
+        raise sandbox_answers.refusal("no-script", verb=self.verb)
+
+    async def _run_line(
+        self, line: str, prepare: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    ) -> str:
+        """Run a line that may be repeated, after `prepare`; both are repeated in an outage."""
+
         async def run() -> str:
+            await prepare()
             try:
                 return await self.files.one_shot.run(self.name, WORK, line, DEADLINE)
             except NOTHING_DONE:
@@ -261,7 +283,7 @@ class _Received(CopyListener):
 
 
 def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
-    """Return the error of a push or pull, which says what of that may have been done."""
+    """Return the error of a push or pull with its effect, as far as that is known."""
     error, outage = _in_words_of(error, transfer, verb), transfer.files.outage
     if outage.has_answered and isinstance(error, SandboxNotFound):
         return SandboxDeleted.during(transfer.name, f"the {verb} ran")
@@ -270,7 +292,7 @@ def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
         is_known = not isinstance(error, ProxyUnreachable | ProxyFailed | InvalidResponse)
         more = error.advice if is_known else "If that fails, see whether the proxy works: {check}."
         return error.but(advice=f"{_MAY_HAVE_IT} {more}")
-    if isinstance(error, CommandStateUnknown):
+    if isinstance(error, CommandStateUnknown | SessionNotFound):
         return error.but(advice=f"Repeat it with {{{verb}}}: that is safe at any time.")
     if not outage.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
         return error
@@ -282,9 +304,16 @@ def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
 
 
 def _in_words_of(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
-    """Return the error of a script or a file with what that means for the push or pull."""
+    """Return the error of a script or a temporary file in the words of the push or pull."""
     nothing = "nothing was fetched" if verb == "pull" else "nothing was sent"
     outcome = f"the {verb} ended early" if transfer.has_sent else nothing
     message = _OUTCOME.sub(outcome, error.message)
+    message = _TEMPORARY.sub("a temporary file", message)
     not_done = f"{outcome[0].upper()}{outcome[1:]}." if error.not_done else ""
+    if isinstance(error, FileRefused | FileChanged):  # none of them is a file that was asked for
+        error = error.but(
+            cause="the sandbox: its home, its disk, or a program that ended the script there.",
+            advice="Look with {run} at the room on its disk; then repeat it with"
+            f" {{{verb}}}, which is safe at any time.",
+        )
     return error.but(message=message, not_done=not_done)
