@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 from sandbox_client import Pull, Push, PushPlan, RepositoryRefused
+from sandbox_client.cli.repositories import describe_interruption
 from sandbox_client.presentation.repositories import (
     describe_plan,
     describe_pull,
@@ -20,6 +21,7 @@ from sandbox_client.presentation.repositories import (
 from sandbox_client.repository.apply import Part
 from sandbox_client.repository.branch import CommitRow, FileRow, Summary
 from sandbox_client.repository.file_kinds import RunsLater
+from sandbox_client.repository.model import IMPORTING, UNPACKING
 from sandbox_client.repository.snapshot import Amount, Survey
 
 SURVEY = Survey(
@@ -187,6 +189,20 @@ def test_paths_that_git_ignores_here_are_named() -> None:
     assert "goes to paths that git ignores here, if you merge it: node_modules/x" in lines
     assert "a merge would overwrite files of yours that git ignores: mine\\x1b.log" in lines
     assert pull_content(pull)["ignored"] == ["mine\\x1b.log", "node_modules/x"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ([], "while starting: nothing was changed"),
+        (["packing the repository"], "while packing the repository: nothing was changed"),
+        ([UNPACKING], "may have unpacked a part: push again, which completes it"),
+        ([UNPACKING, "looking at the sandbox"], "sandbox: the repository has arrived"),
+        ([IMPORTING], "pull again to see the branch"),
+    ],
+)
+def test_an_interruption_is_told_with_its_effect(steps: list[str], line: str) -> None:
+    assert line in describe_interruption(steps)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

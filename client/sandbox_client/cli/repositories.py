@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,14 +27,15 @@ from .command import FAILED, OK, Argument, SandboxName, command
 from .console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from sandbox_client.repository.model import Pull, Push, PushPlan
 
-# After Ctrl-C: the effect, by the activity that was interrupted.
+# The effect of an interruption, by the activity.
 _INTERRUPTED = {
     UNPACKING: "the sandbox may have unpacked a part: push again, which completes it",
     IMPORTING: "the work was fetched and checked; pull again to see the branch",
 }
-_NOTHING_CHANGED = "nothing was changed, in the sandbox or here"
 RepositoryDirectory = Annotated[
     str, Argument("--repo", metavar="DIR", help="a directory of the repository (default: .)")
 ]
@@ -182,44 +184,49 @@ async def send_repository(
     client: Client, console: Console, name: str, repo: str, options: PushOptions
 ) -> Push:
     """Push a repository; print the plan first, and after Ctrl-C the steps that were done."""
-    console.name = name
-    steps: list[str] = []
 
     def show(plan: PushPlan) -> None:
         for line in describe_plan(plan):
             console.say(line)
 
-    try:
-        with console.waiting("looking at the repository"):
-            return await client.repositories.push(
-                *(name, repo, options),
-                on_plan=show,
-                on_activity=steps.append,
-                on_progress=console.report,
-            )
-    except anyio.get_cancelled_exc_class():
-        console.say(_describe_interruption(steps))
-        raise
+    with _interruptible(console, name, "looking at the repository") as on_activity:
+        return await client.repositories.push(
+            *(name, repo, options),
+            on_plan=show,
+            on_activity=on_activity,
+            on_progress=console.report,
+        )
 
 
 async def _fetch(
     client: Client, console: Console, name: str, repo: str, options: PullOptions
 ) -> Pull:
+    with _interruptible(console, name, "looking at the sandbox") as on_activity:
+        return await client.repositories.pull(
+            *(name, repo, options), on_activity=on_activity, on_progress=console.report
+        )
+
+
+@contextlib.contextmanager
+def _interruptible(console: Console, name: str, activity: str) -> Generator[Callable[[str], None]]:
+    """Print the progress of a push or pull, and after Ctrl-C its effect; yield `on_activity`."""
     console.name = name
     steps: list[str] = []
     try:
-        with console.waiting("looking at the sandbox"):
-            return await client.repositories.pull(
-                *(name, repo, options), on_activity=steps.append, on_progress=console.report
-            )
+        with console.waiting(activity):
+            yield steps.append
     except anyio.get_cancelled_exc_class():
-        console.say(_describe_interruption(steps))
+        console.say(describe_interruption(steps))
         raise
 
 
-def _describe_interruption(steps: list[str]) -> str:
+def describe_interruption(steps: list[str]) -> str:
+    """Return a line about a push or pull that was interrupted in the last of these activities."""
     last = steps[-1] if steps else "starting"
-    return f"interrupted while {last}: {_INTERRUPTED.get(last, _NOTHING_CHANGED)}"
+    effect = _INTERRUPTED.get(last, "nothing was changed, in the sandbox or here")
+    if UNPACKING in steps and last != UNPACKING:
+        effect = "the repository has arrived in the sandbox; push again to see that"
+    return f"interrupted while {last}: {effect}"
 
 
 def report_failure(console: Console, name: str, error: SandboxError) -> dict[str, object]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from sandbox_client.repository.apply import Part
 from sandbox_client.repository.names import shown
 from sandbox_client.text import format_size, pluralize
 
@@ -21,12 +20,12 @@ MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
 _BARS = (40, 20, 8)  # signs for the lines of a file, fewer where columns are few
 _MIN_PATH = 10  # columns
-_APPLIED = {
-    Part.ALL: "applied to the working tree, not committed",
-    Part.NEWER: "applied to the working tree, not committed: the changes since the last --apply",
-    Part.AGAIN: "applied to the working tree, not committed: all of it, as the changes of the last"
+_APPLIED = {  # by the value of a `Part`
+    "all": "applied to the working tree, not committed",
+    "newer": "applied to the working tree, not committed: the changes since the last --apply",
+    "again": "applied to the working tree, not committed: all of it, as the changes of the last"
     " --apply were not there any more",
-    Part.NOTHING: "nothing new to apply: the working tree has these changes already",
+    "nothing": "nothing new to apply: the working tree has these changes already",
 }
 
 
@@ -203,7 +202,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
         lines.append("these can run on this machine after a merge; look at them first:")
         lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)
     if pull.applied_part is not None:
-        lines.append(_APPLIED[pull.applied_part])
+        lines.append(_APPLIED[pull.applied_part.value])
     return lines
 
 
