@@ -181,7 +181,7 @@ class Repositories:
         on_activity: Callable[[str], None],
         on_progress: ProgressCallback,
     ) -> AsyncGenerator[Transfer]:
-        """Yield the `Transfer` of one push or pull; explain an error that ends it."""
+        """Yield the transfer of one push or pull; explain an error that ends it."""
         check_name(name)
         outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
         one_shot = replace(self.files.one_shot, start_deadline=START_DEADLINE)

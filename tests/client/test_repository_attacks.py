@@ -33,7 +33,7 @@ KILO, MEGA = 1024, 1024 * 1024
 
 @dataclass
 class Attacker:
-    """A sandbox whose git objects are made by hand."""
+    """A sandbox with git objects that are made by hand."""
 
     box: Path
     exchange: Exchange
@@ -360,7 +360,7 @@ def test_a_damaged_bundle(attacker: Attacker, raw: bytes) -> None:
 
 
 def pack(*objects: bytes) -> bytes:
-    """Return a bundle without needs whose pack has these objects and no valid checksum."""
+    """Return a bundle that needs no commit, with a pack of these objects without a checksum."""
     head = b"# v2 git bundle\n" + b"2" * 40 + b" HEAD\n\nPACK\0\0\0\2"
     return head + struct.pack(">I", len(objects)) + b"".join(objects) + b"\0" * 20
 

@@ -44,7 +44,7 @@ _AFTER_PAUSE = "/sandbox stays, /home/gem and /tmp are emptied"
 
 @command()
 async def ps(client: Client, console: Console, *, limit: Limit = None) -> int:
-    """List what runs and what has ended in all your sandboxes."""
+    """List the commands that run and that have ended in all your sandboxes."""
     with console.waiting("listing the sandboxes"):
         found = await client.commands(on_progress=console.report)
     shown, most = found[: limit or MAX_SANDBOXES], limit or MAX_SHOWN

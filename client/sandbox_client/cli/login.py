@@ -162,7 +162,7 @@ class _Account:
 class Login:
     """One login; `created` lists its new users and keys, which the proxy keeps if it fails.
 
-    `requested` is the user or the key whose creation was sent and not answered yet.
+    `requested` is the user or the key that is being created.
     """
 
     provider: ClientProvider
@@ -270,7 +270,7 @@ class Login:
 
     @contextlib.contextmanager
     def _requesting(self, thing: str) -> Generator[None]:
-        """Note what the body creates; an interruption leaves it unknown whether it was created."""
+        """Set `requested` while the body creates `thing`; after an interruption it stays set."""
         self.requested = thing
         try:
             with self.console.waiting(f"creating {thing}"):

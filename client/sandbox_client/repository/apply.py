@@ -28,14 +28,14 @@ class Part(Enum):
     """The part of the work that was applied."""
 
     ALL = "all"
-    NEWER = "newer"  # than what was applied before
-    AGAIN = "again"  # all of it, as what was applied before is in the working tree no more
+    NEWER = "newer"  # than the work that was applied before
+    AGAIN = "again"  # all of it, as the person has discarded it
     NOTHING = "nothing"  # the working tree has it already
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What `apply_work` has done: the part, and its changes."""
+    """The result of `apply_work`: the part of the work, and its changes."""
 
     part: Part
     summary: Summary
@@ -44,7 +44,7 @@ class Applied:
 def apply_work(
     repository: Repository, work: CheckedWork, *, allow_runs_later: bool = False
 ) -> Applied:
-    """Apply checked work to the working tree, without what was applied before; commit nothing.
+    """Apply the new part of checked work to the working tree; commit nothing.
 
     `allow_runs_later` also allows paths that git ignores here.
 
@@ -82,7 +82,7 @@ def apply_work(
 def _new_part(repository: Repository, work: CheckedWork) -> tuple[Part, str]:
     """Return the part of the work that the working tree lacks, and the commit before it.
 
-    The working tree decides: the person may have committed, merged or discarded what was applied.
+    The working tree decides: the person may have committed, merged or discarded earlier work.
     """
     start, applied = work.sent.commit, _applied_before(work)
     if applied in {"", work.tip}:

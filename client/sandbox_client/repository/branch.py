@@ -59,7 +59,7 @@ class FileRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What work changed of the snapshot: commits (the newest first), files, and what runs later."""
+    """The changes of work: commits (the newest first), files, and those that run later."""
 
     commits: tuple[CommitRow, ...]
     files: tuple[FileRow, ...]
@@ -130,7 +130,7 @@ def check_branch_name(repository: Repository, branch: str) -> str:
 
 
 def haves(repository: Repository, sent: Sent, branch: str) -> list[str]:
-    """Return the commits of the sandbox that need not come again: what was sent, and pulled."""
+    """Return the commits of the sandbox that are here, too: the one sent and the one pulled."""
     ref = check_branch_name(repository, branch)
     if not sent.pulled or sent.withheld or not _commit_of(repository.git, ref):
         return [sent.commit]

@@ -1,4 +1,4 @@
-"""Put together what comes back: the export's answer, the checked bundle, and the new record.
+"""Put together a pull: the export's answer, the checked bundle, and the new record.
 
 If tracked files were withheld, the sandbox has a commit without them and without parents. Each
 commit that comes back is then made again on the snapshot, with the files as they are there. The
@@ -36,9 +36,9 @@ _SIGNATURES = (b"gpgsig", b"gpgsig-sha256", b"mergetag")  # void in a commit tha
 
 
 def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
-    """Return the record of what the sandbox has at the directory of `sent`, the newest record.
+    """Return the record of the commit that the sandbox has in the directory of `sent`.
 
-    They differ after a push that broke off, and after a push from elsewhere.
+    It differs from `sent`, the newest record, after a push that broke off or came from elsewhere.
 
     Raises:
         RepositoryRefused: the sandbox has nothing there that was sent from here.
@@ -61,7 +61,7 @@ def require_sent(store: Store, sent: Sent, checked: Checked) -> Sent:
 
 
 def require_ours(store: Store, checked: Checked, verb: str = "push") -> None:
-    """Check that what a directory of a sandbox has, if anything, was sent from this repository.
+    """Check that a directory of a sandbox has nothing but what was sent from this repository.
 
     Raises:
         RepositoryRefused: it has other files, or another repository.
@@ -88,10 +88,10 @@ def require_pulled(out: Outgoing, checked: Checked) -> None:
 
 
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:
-    """Return the command that writes what is new for `branch` to `bundle`, a path of the sandbox.
+    """Return the command that writes the new work for `branch` to `bundle`, in the sandbox.
 
     Raises:
-        RepositoryRefused: what was sent is not here any more.
+        RepositoryRefused: the commit that was sent is not here any more.
     """
     if not store.is_complete(sent):
         raise RepositoryRefused(
@@ -140,7 +140,7 @@ def known_work(store: Store, sent: Sent, limits: Limits) -> Generator[CheckedWor
 def import_and_record(
     store: Store, sent: Sent, work: CheckedWork, exported: Exported, branch: str
 ) -> Imported:
-    """Make the branch or let it go forward, and note what the sandbox need not send again.
+    """Make the branch or let it go forward, and save both in the record.
 
     Raises:
         RepositoryRefused: the branch is checked out, diverged, or changed meanwhile.

@@ -1,9 +1,9 @@
-"""Check work from a sandbox in a repository of its own, before anything of it is in the person's.
+"""Check work from a sandbox in a repository of its own, before it gets into the person's.
 
 The sandbox is not trusted. The bundle is measured before git unpacks it (`bundle`); git then
 unpacks it with its own checks (`index-pack --strict`, which is what `fsckObjects` runs), without
 the configuration of this machine and with limits of memory and time. The commits must descend from
-what was sent, and each change of each commit must pass the rules of `names`.
+the snapshot that was sent, and each change of each commit must pass the rules of `names`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PACK = PackLimits(objects=500_000, total=1024 * _MIB, largest=100 * _MIB)
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what comes back.
+    """Limits of the work that comes back.
 
     `files` and `size` are of a checkout, beyond what was sent; `links` are counted in each commit
     that changes one.
@@ -79,7 +79,7 @@ def checked_work(
     `tip` is the commit that the sandbox says is its work.
 
     Raises:
-        WorkRefused: it is beyond a limit, damaged, not based on what was sent, or not safe.
+        WorkRefused: it is beyond a limit, damaged, not based on the snapshot, or not safe.
     """
     bounds = limits or Limits()
     with store.stage(store.repository.git.isolated(bounds.process)) as stage:
@@ -292,7 +292,7 @@ def _new_commits(stage: Stage, sent: Sent, tip: str, limits: Limits) -> tuple[st
 
 
 def _base(stage: Stage, sent: Sent, tip: str) -> list[str]:
-    """Return what the work descends from: the snapshot, or the commit that it was made of."""
+    """Return the commits that the work may descend from: the snapshot and its parent."""
     candidates = [sent.commit] if sent.withheld or not sent.head else [sent.commit, sent.head]
     if not any(_is_ancestor(stage, each, tip) for each in candidates):
         raise _not_descended()

@@ -1,6 +1,6 @@
-"""What the scripts of `sandbox_scripts` print, read and checked; pure.
+"""Read and check the output of the scripts of `sandbox_scripts`; pure.
 
-The sandbox is not trusted: an answer has ids, numbers and fixed words, and nothing else is used.
+The sandbox is not trusted: only ids, numbers and fixed words of an answer are used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a sandbox has at a directory: `state` is absent, empty, ours, or occupied by others.
+    """The content of a directory in a sandbox: `state` is absent, empty, ours or occupied.
 
     `sent` is empty if nothing arrived completely. `owner` identifies the repository that was sent.
     `has_program` is False if a program was asked for and is not there.
@@ -40,7 +40,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Received:
-    """What the sandbox has checked out, and whether its file system keeps modes."""
+    """The commit that the sandbox has checked out, and whether its file system keeps modes."""
 
     head: str
     keeps_modes: bool

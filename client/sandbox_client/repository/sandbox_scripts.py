@@ -1,9 +1,8 @@
 """The scripts that run in a sandbox: look at it, receive a bundle, export the work; pure.
 
 Each function returns a command line of `sh`; a path that begins with `~/` is below HOME. A script
-prints one JSON object as its last line, which `sandbox_answers` reads. No name of a file is in it:
-that may be anything. The sandbox's git runs there with what the agent has configured; nothing of it
-runs here.
+prints one JSON object as its last line, which `sandbox_answers` reads. It has no file names, which
+may hold any character. The sandbox's git runs with the agent's configuration, in the sandbox only.
 """
 
 from __future__ import annotations
@@ -93,9 +92,9 @@ elif [ -e "$dir" ]; then state=occupied; fi;
 answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\":\"$sent\",
 \"has_work\":$work,\"owner\":\"$owner\",\"program\":$program,\"keeps_modes\":$modes";
 """
-# A script that was killed has left `receiving` and locks of git; one whose client was killed may
-# still run. A chmod that changes nothing, or only until the next command, tells a file system
-# without modes: git then keeps those it was given.
+# After a script was killed, `receiving` and locks of git remain. After its client was killed, it
+# may still run. If a chmod has no effect, or only until the next command, the file system keeps no
+# modes: git then keeps those of the commits.
 _RECEIVE = r"""
 bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7; owner=$8;
 running() {
@@ -209,10 +208,7 @@ JOINING = "Join the changes that were pulled before the agent committed"
 
 
 def check(directory: str, program: str = "") -> str:
-    """Return the command that looks whether the sandbox has git, and what is at `directory`.
-
-    It also looks for a program, if that is given.
-    """
+    """Return the command that checks the git, the content of `directory`, and a program."""
     return _command(_CHECK, _from_work(directory), program or NONE)
 
 
@@ -226,8 +222,8 @@ def receive(
 ) -> str:
     """Return the command that unpacks a bundle and checks it out; it may be repeated.
 
-    A repository that has commits or changes that are not in `known`, or that has another
-    `identity`, is left as it is: nothing is lost that did not come back.
+    It leaves a repository as it is that has another `identity`, or commits or changes that are not
+    in `known`: they have not come back yet.
     """
     return _command(
         _RECEIVE,
@@ -246,10 +242,10 @@ def receive(
 
 
 def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") -> str:
-    """Return the command that writes the agent's work to `bundle`, without what `haves` reach.
+    """Return the command that writes the agent's work to `bundle`, without the history of `haves`.
 
-    What the agent has not committed becomes one more commit, on top of the last one that was
-    pulled; the agent's index, branches and files stay as they are.
+    Uncommitted changes become one more commit, on top of the last one that was pulled. The agent's
+    index, branches and files stay as they are.
     """
     return _command(
         _EXPORT,

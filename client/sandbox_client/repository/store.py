@@ -1,6 +1,6 @@
 """The directory `.git/remote-sandbox` of a repository: the records of pushes, and their objects.
 
-A later transfer sends only what is new since the record, and compares with it what comes back. The
+A later transfer sends only what is new since the record, and a pull compares the work with it. The
 objects of the snapshots are in a bare repository of its own, whose alternate is the person's: no
 object, ref or index of the person's is written.
 """
@@ -176,7 +176,7 @@ class Store(Records):
                 self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
 
     def _pack_if_needed(self) -> None:
-        """Remove what no record needs, if the store has many packs; a failure changes nothing."""
+        """Remove unneeded objects if the store has many packs; a failure changes nothing."""
         if len(list((self.path / "objects" / "pack").glob("*.pack"))) > _PACKS:
             old = f"--unpack-unreachable={_UNREACHABLE}"
             self.git.ask("repack", "-A", "-d", "-l", "--quiet", old)
@@ -213,7 +213,7 @@ def _write_alternates(path: Path, alternates: Sequence[str]) -> None:
 
 
 def move_objects(source: Git, target: Git, tips: Sequence[str], known: Sequence[str]) -> None:
-    """Copy what `tips` reach, and `known` do not, from one object store to another."""
+    """Copy the objects that `tips` reach, and `known` do not, to another object store."""
     lines = "".join([*(f"{each}\n" for each in tips), *(f"^{each}\n" for each in known)])
     with tempfile.TemporaryFile(dir=source.directory) as pack:
         source.run(

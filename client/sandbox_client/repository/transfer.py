@@ -1,4 +1,4 @@
-"""What a push and a pull do with a sandbox: scripts, a bundle on its way, git beside the loop.
+"""The steps of a push or pull that use the sandbox: scripts and bundles; git in threads.
 
 Git and the checks run in worker threads, and a cancellation ends the git processes. A bundle is in
 a scratch directory of the sandbox's HOME, which is removed at the end. Each step may be repeated,
@@ -40,7 +40,7 @@ from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
 from sandbox_client.files.model import CopyListener, destination
 from sandbox_client.files.remote import new_token
-from sandbox_client.text import format_size
+from sandbox_client.text import format_size, last_line
 
 from . import sandbox_answers, sandbox_scripts
 from .bundle import sha256_of
@@ -79,7 +79,7 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass
 class Transfer:
-    """One push or pull: `activity` says what is done now; `on_activity` hears of each new one."""
+    """One push or pull; `on_activity` is called with each new `activity`, the current step."""
 
     name: str
     files: Files
@@ -107,7 +107,7 @@ class Transfer:
         return directory
 
     def begin(self, activity: str) -> None:
-        """Set what is done now, and report it."""
+        """Set the current activity, and report it."""
         self.activity, self.may_have_run = activity, False
         self.on_activity(activity)
 
@@ -152,7 +152,7 @@ class Transfer:
                 await anyio.to_thread.run_sync(stack.close)
 
     async def check(self, directory: str, program: str = "") -> Checked:
-        """Look whether the sandbox has git, and what is at a directory.
+        """Check the git of the sandbox, a program, and the content of a directory.
 
         Raises:
             RepositoryRefused: it has no git, or one that is too old.

@@ -31,7 +31,7 @@ class TreeEntry(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """What a tree is when it is checked out: files, and their bytes."""
+    """The size of a tree when it is checked out: files, and their bytes."""
 
     files: int
     size: int
