@@ -16,6 +16,7 @@ from sandbox_client.errors import (
     CommandStateUnknown,
     FileChanged,
     FileRefused,
+    ProxyUnreachable,
     RepositoryRefused,
     SandboxError,
     SessionLost,
@@ -300,6 +301,20 @@ def test_an_error_on_the_way_is_explained_in_words_of_the_verb(
     assert "remote-sandbox-" not in explained.message
     assert f"epeat it with {{{verb}}}" in explained.advice
     assert "the request" not in explained.cause
+
+
+@pytest.mark.parametrize(
+    ("verb", "again"), [("push", "goes on where it broke off"), ("pull", "fetches the work again")]
+)
+def test_an_outage_is_explained_with_what_a_repetition_does(verb: str, again: str) -> None:
+    outage = Outage()
+    outage.has_answered = True
+    transfer = Transfer("box", cast("Files", SimpleNamespace(outage=outage)), print, verb)
+
+    advice = explain(ProxyUnreachable("No answer"), transfer, verb).advice
+
+    assert f"and {again}. Wait until the proxy answers" in advice
+    assert f"then repeat it with {{{verb}}}" in advice
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Git and the checks run in worker threads, and a cancellation ends the git processes. A bundle is in
 a scratch directory of the sandbox's HOME, which is removed at the end. Each step may be repeated,
-so an outage of the proxy is survived, and repeating the whole takes up what broke off.
+so an outage of the proxy is survived. A repeated push goes on with the pieces that have arrived;
+the download of a repeated pull starts over.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ _MAY_HAVE_IT = (
 )
 _SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
 _MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
+_AGAIN = {"push": "goes on where it broke off", "pull": "fetches the work again"}
 _OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
 _NO_SCRIPT = "remote-sandbox: no script"  # is printed after a restart, which empties the home
 _SCRIPT_ATTEMPTS = 3
@@ -298,8 +300,8 @@ def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
         return error
     return error.but(
         cause=f"the network, or a proxy that was stopped: it had answered this {verb} before.",
-        advice=f"Nothing is lost: the {verb} may be repeated at any time, and takes up what broke"
-        f" off. Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
+        advice=f"Nothing is lost: the {verb} may be repeated at any time, and {_AGAIN[verb]}."
+        f" Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
     )
 
 
