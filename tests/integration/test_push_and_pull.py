@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client.cli import main
+from sandbox_client.errors import RepositoryRefused
+from sandbox_client.repositories import Repositories
 from sandbox_fakeproxy import FakeProxyServer, LocalRuntime
 
 from tests.client.repository_stub import (
@@ -400,6 +402,34 @@ def test_all_work_comes_from_all_directories(
     for directory, branch in found.items():
         assert git(top, "show", f"{branch}:a.txt") == directory.removeprefix("/sandbox/")
     assert "not fetched: /sandbox/project" in succeed_here(here, "pull", BOX)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("push", BOX), "push box"),
+        (("push", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
+        (("pull", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
+        (("agent", "--repo", ".", BOX, "Fix it"), "agent --repo . box PROMPT"),
+    ],
+)
+def test_advice_names_the_command_and_its_repository(
+    server: FakeProxyServer,
+    top: Path,
+    here: RunHere,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    line: str,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RepositoryRefused("It did not arrive", advice="Send it again with {push}.")
+
+    monkeypatch.setattr(Repositories, "push", refuse)
+    monkeypatch.setattr(Repositories, "pull", refuse)
+
+    result = here(*words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+
+    assert f"next:  Send it again with `remote-sandbox {line}`." in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,9 @@ class _Work:
         """Send the repository, if there is one."""
         if self.repo is None:
             return None
-        return await send_repository(self.client, self.console, name, self.repo, self.push)
+        return await send_repository(
+            self.client, self.console, name, self.repo, self.push, is_agent=True
+        )
 
     def _require_detachable(self) -> None:
         options = self.options

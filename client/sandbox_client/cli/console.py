@@ -22,7 +22,7 @@ from sandbox_client.text import json_text, pluralize
 from .process import discard, write, write_error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, MutableMapping
+    from collections.abc import Generator, Mapping, MutableMapping
 
     from rich.console import RenderableType
     from rich.progress import Progress, ProgressColumn
@@ -113,6 +113,7 @@ class Console:
         self.as_json = as_json
         self.name = name
         self.session = ""  # of a running command
+        self.lines: Mapping[Verb, str] = _LINES  # the command line for a verb of advice
         self.interrupted = ""  # is printed after Ctrl-C instead of the command's own words
         self.is_keyboard_read = False  # progress would be printed between the typed characters
         self._after = self._stderr_after = 0  # positions in the command's output
@@ -128,7 +129,7 @@ class Console:
 
     def format_verb(self, verb: Verb) -> str:
         """Return the command line for `verb`, with this sandbox and session."""
-        template = _LINES.get(verb, "{verb} {name}")
+        template = self.lines.get(verb, "{verb} {name}")
         positions = f" --after {self._after}" if self._after else ""
         positions += f" --stderr-after {self._stderr_after}" if self._stderr_after else ""
         line = template.format(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,7 @@ from .console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from sandbox_client.presentation.errors import Verb
     from sandbox_client.repository.model import Pull, Push, PushPlan
 
 # The effect of an interruption, by the activity.
@@ -181,9 +183,16 @@ async def pull(
 
 
 async def send_repository(
-    client: Client, console: Console, name: str, repo: str, options: PushOptions
+    client: Client,
+    console: Console,
+    name: str,
+    repo: str,
+    options: PushOptions,
+    *,
+    is_agent: bool = False,
 ) -> Push:
-    """Push a repository; print the plan first, and after Ctrl-C the steps that were done."""
+    """Push a repository, for an agent or not; print the plan first, and after Ctrl-C the effect."""
+    _set_advice(console, repo, is_agent=is_agent)
 
     def show(plan: PushPlan) -> None:
         for line in describe_plan(plan):
@@ -201,10 +210,20 @@ async def send_repository(
 async def _fetch(
     client: Client, console: Console, name: str, repo: str, options: PullOptions
 ) -> Pull:
+    _set_advice(console, repo)
     with _interruptible(console, name, "looking at the sandbox") as on_activity:
         return await client.repositories.pull(
             *(name, repo, options), on_activity=on_activity, on_progress=console.report
         )
+
+
+def _set_advice(console: Console, repo: str, *, is_agent: bool = False) -> None:
+    """Let advice to push or pull again name the repository, and an agent's command for its push."""
+    option = f"--repo {shlex.quote(repo)} ".replace("{", "{{").replace("}", "}}")
+    where = "" if repo == "." else option
+    push = f"agent {option}{{name}} PROMPT" if is_agent else f"push {where}{{name}}"
+    lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}{{name}}"}
+    console.lines = {**console.lines, **lines}
 
 
 @contextlib.contextmanager
