@@ -181,7 +181,10 @@ async def sent_repository(
 
 
 def copy_repositories(cells: list[Cell], sent: Path, received: Path, folder: Path) -> None:
-    """Give each cell that needs one a repository: one that was sent, if it fetches the work."""
+    """Give each cell that needs one a repository: one that was sent, if it fetches the work.
+
+    The original is removed: beside it, a copy is another repository.
+    """
     for cell in cells:
         if cell.tool not in REPOSITORY_TOOLS:
             continue
@@ -193,6 +196,7 @@ def copy_repositories(cells: list[Cell], sent: Path, received: Path, folder: Pat
             subprocess.run(["cp", "-a", str(received), str(target)], check=True)  # keeps the owner
         else:
             shutil.rmtree(repository / ".git/remote-sandbox")
+    shutil.rmtree(sent)
 
 
 async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Semaphore) -> None:
