@@ -164,7 +164,11 @@ def test_a_pull_of_another_kind(pull: Pull, line: str) -> None:
         (Part.ALL, True, "applied to the working tree, not committed"),
         (Part.NEWER, True, "not committed: the changes since the last --apply"),
         (Part.AGAIN, True, "all of it, as the changes of the last --apply were not there any more"),
-        (Part.NOTHING, False, "nothing new to apply: the working tree has these changes already"),
+        (
+            Part.NOTHING,
+            False,
+            "nothing new to apply: all of it was applied before, or is here already",
+        ),
     ],
 )
 def test_work_that_was_applied_is_told(part: Part, *, is_applied: bool, line: str) -> None:

@@ -25,7 +25,7 @@ _APPLIED = {  # by the value of a `Part`
     "newer": "applied to the working tree, not committed: the changes since the last --apply",
     "again": "applied to the working tree, not committed: all of it, as the changes of the last"
     " --apply were not there any more",
-    "nothing": "nothing new to apply: the working tree has these changes already",
+    "nothing": "nothing new to apply: all of it was applied before, or is here already",
 }
 
 
