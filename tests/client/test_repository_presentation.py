@@ -243,7 +243,7 @@ def test_the_next_commands_can_be_copied() -> None:
     ]
     elsewhere = next_commands(replace(PULL, base="4" * 40), is_here=False)
     assert elsewhere[0] == "git -C '/home/ann/my project' diff 444444444444..sandbox/box"
-    assert " merge sandbox/box  # after a commit or a stash" in elsewhere[2]
+    assert " merge sandbox/box  # commit or stash first" in elsewhere[2]
     assert next_commands(replace(PULL, commit="")) == []
 
 

@@ -1050,3 +1050,80 @@ def test_any_edits_come_back_as_they_are_in_the_sandbox(
     assert {each for each in before if after.get(each) != before[each]} == set()
     assert run(top, "git", "merge-base", "--is-ancestor", "main", BRANCH) == ""
     shutil.rmtree(at)
+
+
+def branches_with(at: Path, commit: str) -> list[str]:
+    return git(at, "branch", "--contains", commit, "--format=%(refname:short)").split()
+
+
+def test_work_after_a_push_that_broke_off_stays_in_the_sandbox(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.top, {"a.txt": "mine\n"})
+    lock = exchange.box / ".git" / "index.lock"
+    lock.write_text("")
+    with pytest.raises(RepositoryRefused, match="checkout"):
+        exchange.push()
+    lock.unlink()
+    write(exchange.box, {"d/b.txt": "hours of work\n"})
+    commit = commit_all(exchange.box)
+    write(exchange.box, {"new.txt": "left\n"})
+
+    exchange.push()
+
+    assert (exchange.box / "a.txt").read_text() == "mine\n"
+    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
+    assert git(exchange.box, "show", "refs/remote-sandbox/kept:new.txt") == "left"
+
+
+def test_a_push_keeps_the_commits_of_a_branch_that_it_moves(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"d/b.txt": "hours of work\n"})
+    commit = commit_all(exchange.box)
+    git(exchange.box, "checkout", "-q", "-b", "other", "HEAD~1")
+    write(exchange.top, {"a.txt": "mine\n"})
+
+    exchange.push()
+
+    assert (exchange.box / "a.txt").read_text() == "mine\n"
+    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
+
+
+def test_a_repository_without_a_commit_at_its_head_is_not_replaced(exchange: Exchange) -> None:
+    git(exchange.box.parent, "init", "-q", "-b", "main", str(exchange.box))
+    write(exchange.box, {"a.txt": "precious\n"})
+    commit_all(exchange.box)
+    git(exchange.box, "checkout", "-q", "--orphan", "none")
+    git(exchange.box, "rm", "-rfq", ".")
+
+    with pytest.raises(RepositoryRefused, match="files that were not sent from here"):
+        exchange.push()
+
+    assert git(exchange.box, "show", "main:a.txt") == "precious"
+
+
+def test_an_untracked_file_that_git_does_not_show_in_the_sandbox(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "config", "status.showUntrackedFiles", "no")
+    write(exchange.box, {"new.txt": "of the agent\n"})
+    write(exchange.top, {"new.txt": "mine\n"})
+
+    with pytest.raises(RepositoryRefused, match="changes that were not pulled"):
+        exchange.push()
+
+
+@pytest.mark.parametrize(
+    ("withheld", "made"),
+    [({".env": "mine\n"}, {".Env": "evil\n"}), ({"c/prod.key": "k\n"}, {"C/prod.key": "evil\n"})],
+)
+def test_twins_of_withheld_files_are_refused(
+    exchange: Exchange, withheld: dict[str, str | bytes], made: dict[str, str | bytes]
+) -> None:
+    write(exchange.top, withheld)
+    commit_all(exchange.top)
+    exchange.leave_out = [*withheld]
+    exchange.push()
+    work(exchange, made)
+    commit_all(exchange.box)
+
+    with pytest.raises(WorkRefused, match="is one file with"):
+        exchange.pull()

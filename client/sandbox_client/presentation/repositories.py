@@ -180,7 +180,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     """
     if not pull.has_work:
         lines = [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
-        return lines + _other_directories(pull)
+        return lines + _other_branches(pull) + _other_directories(pull)
     summary = pull.summary
     what = "is new" if pull.is_new else "went forward" if pull.is_changed else "is up to date"
     count = pluralize(len(summary.commits), "commit")
@@ -189,10 +189,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     lines += diffstat(summary.files, width)
     if pull.left_uncommitted:
         lines.append("the last commit has what was left uncommitted in the sandbox")
-    if pull.other_branches:
-        kind = "other branch" if pull.other_branches == 1 else "other branches"
-        lines.append(f"{pull.other_branches} {kind} stayed in the sandbox")
-    lines += _other_directories(pull)
+    lines += _other_branches(pull) + _other_directories(pull)
     if new := [each for each in pull.ignored if each not in pull.overwrites]:
         lines.append(f"goes to paths that git ignores here, if you merge it: {join_paths(new)}")
     if pull.overwrites:
@@ -204,6 +201,13 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     if pull.applied_part is not None:
         lines.append(_APPLIED[pull.applied_part.value])
     return lines
+
+
+def _other_branches(pull: Pull) -> list[str]:
+    if not pull.other_branches:
+        return []
+    kind = "other branch" if pull.other_branches == 1 else "other branches"
+    return [f"{pull.other_branches} {kind} stayed in the sandbox"]
 
 
 def _other_directories(pull: Pull) -> list[str]:
@@ -292,5 +296,5 @@ def next_commands(pull: Pull, *, is_here: bool = True) -> list[str]:
         return [f"{git} diff {work}", f"{git} log -p {work}", f"{git} cherry-pick {work}"]
     seen = work if base else f"HEAD...{branch}"
     # git refuses to merge over the changes that were sent, although the branch has them.
-    first = "  # after a commit or a stash: the branch has your changes, too" if base else ""
+    first = "  # commit or stash first: it has your changes, too" if base else ""
     return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}{first}"]

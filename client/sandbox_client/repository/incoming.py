@@ -16,7 +16,7 @@ from sandbox_client.errors import RepositoryRefused, WorkRefused
 from .apply import Applied, apply_work
 from .branch import Imported, haves, import_work
 from .names import decode
-from .quarantine import CheckedWork, checked_work, require_bundle, require_size
+from .quarantine import CheckedWork, check, checked_work, require_bundle, require_size
 from .sandbox_answers import refusal
 from .sandbox_scripts import export
 from .snapshot import index_line
@@ -124,7 +124,10 @@ def incoming(
     """
     require_bundle(bundle, exported.size, exported.sha256)
     with checked_work(store, sent, bundle, exported.tip, limits) as work:
-        yield restore_withheld(work)
+        restored = restore_withheld(work)
+        if restored is not work:  # a withheld file may be a twin, or a link on a way out
+            check(restored, limits, store.repository.object_format)
+        yield restored
 
 
 @contextmanager

@@ -42,9 +42,11 @@ trust() {
 };
 note() { g config --local --get "remote-sandbox.$1" 2>/dev/null; };
 ours() { [ -e .git ] && [ -n "$(note version)" ]; };
-begun() { [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)" ]; };
+begun() { [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)$(g for-each-ref | head -n 1)" ]
+  && [ -z "$(find .git/objects -type f 2>/dev/null | head -n 1)" ]; };
 owned() { ours || fail occupied; [ "$(note repository)" = "$1" ] || fail other; };
-dirty() { [ -n "$(g status --porcelain --ignore-submodules=all 2>/dev/null | head -n 1)" ]; };
+dirty() { [ -n "$(g status --porcelain --untracked-files=normal --ignore-submodules=all 2>/dev/null
+  | head -n 1)" ]; };
 command -v git >/dev/null 2>&1 || fail no-git;
 v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
 worktree() {
@@ -94,12 +96,24 @@ answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\"
 """
 # After a script was killed, `receiving` and locks of git remain. After its client was killed, it
 # may still run. If a chmod has no effect, or only until the next command, the file system keeps no
-# modes: git then keeps those of the commits.
+# modes: git then keeps those of the commits. Commits that were not pulled and that the checkout
+# would leave without a branch get one, `kept/ID`; the files before a repeated push get a ref.
 _RECEIVE = r"""
 bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7; owner=$8;
 running() {
   p=$(cat .git/remote-sandbox-pid 2>/dev/null) && kill -0 "$p" 2>/dev/null
   && grep -q remote-sandbox "/proc/$p/cmdline" 2>/dev/null;
+};
+is_known() {
+  for each in $known; do
+    [ "$each" != - ] && [ -n "$(id "$each")" ] || continue;
+    if g merge-base --is-ancestor "$1" "$each" 2>/dev/null; then return 0; fi;
+  done; return 1;
+};
+keep() {
+  [ -z "$1" ] || is_known "$1"
+  || g update-ref "refs/heads/kept/$(printf "%s" "$1" | cut -c 1-10)" "$1"
+  || fail update "commits that were not pulled cannot be kept";
 };
 arrived() {
   answer received ",\"head\":\"$1\",\"keeps_modes\":$(g config --bool core.fileMode)";
@@ -128,18 +142,18 @@ if [ -z "$(ls -A)" ]; then
     g config user.name "Agent in the sandbox"; g config user.email agent@localhost; };
 else
   trust; owned "$owner";
+  head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
   if [ -n "$(note receiving)" ]; then
     n=0; while running && [ $n -lt 300 ]; do sleep 1; n=$((n+1)); done;
     if running; then fail unfinished; fi;
     find .git -name "*.lock" -type f -exec rm -f {} +;
+    known="$known $(note receiving)"; keep "$head";
+    if [ -n "$head" ] && dirty; then
+      files=$(worktree && g commit-tree "$tree" -p "$head" -m "Files before a repeated push"; over);
+      g update-ref refs/remote-sandbox/kept "$files" 2>/dev/null;
+    fi;
   else
-    head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
-    is=; same=;
-    for each in $known; do
-      [ "$each" != - ] && [ -n "$(id "$each")" ] || continue;
-      if g merge-base --is-ancestor "${head:-none}" "$each" 2>/dev/null; then is=1; fi;
-    done;
-    [ -n "$is" ] || fail has-commits "$head";
+    same=; is_known "${head:-none}" || fail has-commits "$head";
     if dirty; then
       worktree || fail temporary;
       for each in $known; do
@@ -149,6 +163,7 @@ else
       g read-tree "$tree" || fail storage "the index cannot be written";
     fi;
   fi;
+  keep "$(id "refs/heads/$branch")";
 fi;
 echo $$ >.git/remote-sandbox-pid;
 g config remote-sandbox.receiving "$commit" || fail directory "it cannot be written";
