@@ -170,6 +170,28 @@ def test_all_is_applied_again_after_the_person_discarded_it(
         assert (exchange.top / name).read_text() == text
 
 
+def test_nothing_is_applied_of_work_that_the_agent_took_back(exchange: Exchange) -> None:
+    exchange.apply()
+    git(exchange.top, "checkout", "-q", ".")
+    write(exchange.box, {"a.txt": "one\n"})
+
+    assert exchange.apply().part is Part.NOTHING
+
+    assert status(exchange) == []
+
+
+def test_work_that_git_applies_in_part_is_not_said_to_be_undone(exchange: Exchange) -> None:
+    git(exchange.top, "config", "filter.f.smudge", "false")
+    git(exchange.top, "config", "filter.f.clean", "cat")
+    git(exchange.top, "config", "filter.f.required", "true")
+    (exchange.top / ".git" / "info" / "attributes").write_text("*.txt filter=f\n")
+
+    with pytest.raises(RepositoryRefused, match="could not apply all of the work") as caught:
+        exchange.apply()
+
+    assert "git checkout ." in caught.value.advice
+
+
 def test_a_push_begins_anew(exchange: Exchange) -> None:
     exchange.apply()
     commit_all(exchange.top)

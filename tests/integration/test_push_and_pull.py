@@ -410,6 +410,7 @@ def test_all_work_comes_from_all_directories(
         (("push", BOX), "push box"),
         (("push", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
         (("pull", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
+        (("pull", "--directory", "{x y}", BOX), "push --directory '{x y}' box"),
         (("agent", "--repo", ".", BOX, "Fix it"), "agent --repo . box PROMPT"),
     ],
 )

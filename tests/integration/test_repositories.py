@@ -567,6 +567,20 @@ async def test_each_directory_of_a_sandbox_has_its_branch(tmp_path: Path) -> Non
     assert git(top, "show", "sandbox/box.deep-two:a.txt") == "deep/two"
 
 
+async def test_directories_with_similar_names_have_a_branch_each(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        branches: dict[str, str] = {}
+        for directory in ("one", "x.y", "x-y"):
+            await box.client.push(BOX, str(top), directory=directory)
+            write(box.work / directory, {"a.txt": f"{directory}\n"})
+        for directory in ("one", "x.y", "x-y"):
+            pull = await box.client.pull(BOX, str(top), directory=directory)
+            branches[pull.branch] = git(top, "show", f"{pull.branch}:a.txt")
+
+    assert [*branches.values()] == ["one", "x.y", "x-y"]
+
+
 async def test_a_sandbox_that_was_made_again(tmp_path: Path) -> None:
     top = make_repository(tmp_path / "person" / "project", {"a.txt": "x\n"})
     async with ready_sandbox(tmp_path / "sandboxes", as_deployed=False) as box:

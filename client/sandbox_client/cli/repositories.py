@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 # The effect of an interruption, by the activity.
 _INTERRUPTED = {
     UNPACKING: "the sandbox may have unpacked a part: push again, which completes it",
-    IMPORTING: "the work was fetched and checked; pull again to see the branch",
+    IMPORTING: "the work was fetched and checked; pull again to see the branch,"
+    " and after --apply, look with `git status`",
 }
 RepositoryDirectory = Annotated[
     str, Argument("--repo", metavar="DIR", help="a directory of the repository (default: .)")
@@ -192,7 +193,7 @@ async def send_repository(
     is_agent: bool = False,
 ) -> Push:
     """Push a repository, for an agent or not; print the plan first, and after Ctrl-C the effect."""
-    _set_advice(console, repo, is_agent=is_agent)
+    _set_advice(console, repo, options.directory, is_agent=is_agent)
 
     def show(plan: PushPlan) -> None:
         for line in describe_plan(plan):
@@ -210,18 +211,23 @@ async def send_repository(
 async def _fetch(
     client: Client, console: Console, name: str, repo: str, options: PullOptions
 ) -> Pull:
-    _set_advice(console, repo)
+    _set_advice(console, repo, options.directory)
     with _interruptible(console, name, "looking at the sandbox") as on_activity:
         return await client.repositories.pull(
             *(name, repo, options), on_activity=on_activity, on_progress=console.report
         )
 
 
-def _set_advice(console: Console, repo: str, *, is_agent: bool = False) -> None:
-    """Let advice to push or pull again name the repository, and an agent's command for its push."""
-    option = f"--repo {shlex.quote(repo)} ".replace("{", "{{").replace("}", "}}")
-    where = "" if repo == "." else option
-    push = f"agent {option}{{name}} PROMPT" if is_agent else f"push {where}{{name}}"
+def _set_advice(
+    console: Console, repo: str, directory: str | None, *, is_agent: bool = False
+) -> None:
+    """Let advice to push or pull again name the repository, its directory, and an agent's push."""
+    option, there = f"--repo {shlex.quote(repo)} ", ""
+    if directory:
+        there = f"--directory {shlex.quote(directory)} "
+    option, there = (each.replace("{", "{{").replace("}", "}}") for each in (option, there))
+    where = there if repo == "." else option + there
+    push = f"agent {option}{there}{{name}} PROMPT" if is_agent else f"push {where}{{name}}"
     lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}{{name}}"}
     console.lines = {**console.lines, **lines}
 

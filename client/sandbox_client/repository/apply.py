@@ -66,7 +66,9 @@ def apply_work(
             " `remote-sandbox pull --apply --allow-programs`.",
         )
     patch = read_patch(work, base, binary=True)
-    _git_apply(repository, patch, "--check")
+    if not patch:  # the agent has taken all of it back
+        return Applied(Part.NOTHING, summary)
+    _require_fit(repository, patch)
     ignored = ignored_paths(repository, [each.path for each in summary.files])
     if ignored and not allow_runs_later:
         raise RepositoryRefused(
@@ -75,7 +77,12 @@ def apply_work(
             advice="They would be among files of yours that git does not show. Look at them in the"
             " branch; then allow it with `remote-sandbox pull --apply --allow-programs`.",
         )
-    _git_apply(repository, patch)
+    if reason := _try(repository, patch):
+        raise RepositoryRefused(
+            f"Git could not apply all of the work: {reason}",
+            advice="A part may be in the working tree, which was clean: look with `git status`;"
+            " `git checkout .` brings tracked files back.",
+        )
     return Applied(part, summary)
 
 
@@ -120,8 +127,8 @@ def _fits(repository: Repository, patch: bytes) -> bool:
     return bool(patch) and _try(repository, patch, "--check") == ""
 
 
-def _git_apply(repository: Repository, patch: bytes, *options: str) -> None:
-    if reason := _try(repository, patch, *options):
+def _require_fit(repository: Repository, patch: bytes) -> None:
+    if reason := _try(repository, patch, "--check"):
         raise RepositoryRefused(
             f"The work does not fit the files here: {reason}",
             advice="Look at the branch with `git diff`. `git merge` shows conflicts, but"

@@ -6,6 +6,7 @@ every other ref stay as they are.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from dataclasses import dataclass
@@ -110,8 +111,16 @@ def branch_of(records: Records, sent: Sent) -> str:
     directories = {directory for (directory, _), found in is_there.items() if found}
     if not directories or sent.directory in directories:
         return branch
-    below = sent.directory.removeprefix(f"{WORK}/").strip("/")
-    return f"{branch}.{_NOT_IN_A_NAME.sub('-', below).strip('-') or 'root'}"
+    name = _name_of(sent.directory)
+    others = (each.directory for each in records.of(sent.sandbox))
+    if any(each < sent.directory and _name_of(each) == name for each in others):
+        name = f"{name}-{hashlib.sha256(sent.directory.encode()).hexdigest()[:6]}"
+    return f"{branch}.{name}"
+
+
+def _name_of(directory: str) -> str:
+    below = directory.removeprefix(f"{WORK}/").strip("/")
+    return _NOT_IN_A_NAME.sub("-", below).strip("-") or "root"
 
 
 def check_branch_name(repository: Repository, branch: str) -> str:
