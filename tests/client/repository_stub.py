@@ -230,3 +230,14 @@ class Exchange:
                 branch = default_branch(NAME)
                 import_and_record(store, self.sent, work, self.exported, branch)
             return apply_and_record(store, self.sent, work, allow_runs_later=allow_runs_later)
+
+
+def exchange_with_work(tmp_path: Path) -> Exchange:
+    """Return a repository that was sent, with one commit of the agent."""
+    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n", "d/b.txt": "x\n"})
+    (tmp_path / "sandbox").mkdir()
+    made = Exchange(top, tmp_path / "sandbox" / "box")
+    made.push()
+    write(made.box, {"a.txt": "better\n"})
+    commit_all(made.box)
+    return made

@@ -11,8 +11,8 @@ from sandbox_client.repository.apply import Part, ignored_paths
 from tests.client.repository_stub import (
     Exchange,
     commit_all,
+    exchange_with_work,
     git,
-    make_repository,
     write,
 )
 
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> Exchange:
-    """Return a repository that was sent, with one commit of the agent."""
-    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n", "d/b.txt": "x\n"})
-    (tmp_path / "sandbox").mkdir()
-    made = Exchange(top, tmp_path / "sandbox" / "box")
-    made.push()
-    write(made.box, {"a.txt": "better\n"})
-    commit_all(made.box)
-    return made
+    return exchange_with_work(tmp_path)
 
 
 def status(exchange: Exchange) -> list[str]:

@@ -16,6 +16,7 @@ from tests.client.repository_stub import (
     PATH,
     Exchange,
     commit_all,
+    exchange_with_work,
     fingerprint,
     git,
     make_repository,
@@ -33,14 +34,7 @@ BRANCH = "sandbox/box"
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> Exchange:
-    """Return a repository that was sent, with one commit of the agent."""
-    top = make_repository(tmp_path / "person" / "repository", {"a.txt": "one\n", "d/b.txt": "x\n"})
-    (tmp_path / "sandbox").mkdir()
-    made = Exchange(top, tmp_path / "sandbox" / "box")
-    made.push()
-    write(made.box, {"a.txt": "better\n"})
-    commit_all(made.box)
-    return made
+    return exchange_with_work(tmp_path)
 
 
 def refused(exchange: Exchange, branch: str = "") -> str:

@@ -275,11 +275,6 @@ def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") ->
     )
 
 
-def remove_bundle(bundle: str) -> str:
-    """Return the command that removes a bundle."""
-    return f"rm -f -- {quote(_from_work(bundle))}"
-
-
 def _from_work(path: str) -> str:
     """Return a path as seen from `WORK`, where commands start: not each fake has it at the root."""
     return f"./{path.removeprefix(WORK).lstrip('/')}" if f"{path}/".startswith(f"{WORK}/") else path
