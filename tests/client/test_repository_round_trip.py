@@ -558,7 +558,7 @@ def test_line_ends_stay_as_git_has_them(exchange: Exchange) -> None:
 
 
 def no_modes(at: Path) -> str:
-    """Return a PATH whose chmod changes nothing, as on a file system without modes."""
+    """Return a PATH with a chmod that changes nothing, as on a file system without modes."""
     at.mkdir()
     (at / "chmod").write_text("#!/bin/sh\n")
     (at / "chmod").chmod(0o755)
@@ -705,7 +705,7 @@ def test_a_git_directory_that_the_agent_has_removed(exchange: Exchange) -> None:
 
 
 def partial_clone(tmp_path: Path, *options: str) -> Exchange:
-    """Return a partial clone, from whose remote any fetch leaves the file `fetched`."""
+    """Return a partial clone; any fetch from its remote leaves the file `fetched`."""
     origin = make_repository(tmp_path / "origin", {"a.txt": "0\n", "d/b.txt": "x\n"})
     git(origin, "config", "uploadpack.allowFilter", "true")
     git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")

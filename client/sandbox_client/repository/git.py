@@ -1,8 +1,8 @@
 """Run git on this machine: typed results, a clean environment, deadlines and bounded output.
 
 No command runs a hook, asks a question or uses a network. `Git.of_person` reads the configuration
-of the person, whose filters and ignore rules decide what a file is. `Git.isolated` reads none and
-limits memory, time and files: it is for repositories whose content comes from a sandbox.
+of the person, with its filters and ignore rules. `Git.isolated` reads none and limits memory, time
+and files: it is for repositories with content from a sandbox.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _SHARED_MEMORY = 64 * 1024 * 1024  # bytes of /dev/shm, as in a container
 class Bubblewrap:
     """The settings of jails: the program, and the parts of this machine that they share.
 
-    Without `executes_work`, no file in /sandbox can be executed, whatever its mode.
+    Without `executes_work`, no file in /sandbox can be executed, with any mode.
     """
 
     program: str
