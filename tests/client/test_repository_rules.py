@@ -58,10 +58,15 @@ SECRET = [
         ".python_history",
     ),
     *("service-account-prod.json", "kubeconfig.yaml", ".docker/config.json", "config/master.key"),
+    *("password.txt", "oauth_token", "ssh_host_rsa_key", "private.asc", "ca.der", "wallet.dat"),
+    *("env.production", "prod.env.local", ".mysql_history", ".config/gh/hosts.yml", "site.har"),
+    # Copies.
+    *("server.key.bak", "d/.server.key.swp", "#id_rsa#", "x.tfvars~", "prod.env.old.1"),
 ]
 HARMLESS = [
     *(".env.example", "a/.env.sample", "id_rsa.pub", "environment.py", "keys.py", "config.json"),
     *("credentials_test.py", "docs/secret_sharing.md", "README.md", "docker/config.json"),
+    *("token.py", "env.test.ts", "design/tokens.json", "ssh_host_rsa_key.pub", ".env.example.bak"),
 ]
 
 

@@ -7,65 +7,93 @@ path, of secrets also with its end; others with the name of the file. Case is ig
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+
+def _table(patterns: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    return {kind: tuple(text.split()) for kind, text in patterns.items()}
+
+
 # Patterns with a slash are compared with the end of the path, others with the name of the file.
-SECRETS: dict[str, tuple[str, ...]] = {
-    "environment files": (
-        *(".env*", "*.env", ".flaskenv", ".env/*", "*.env.bak", "env.local", ".renviron"),
-        *("local.settings.json", "appsettings.production.json"),
-    ),
-    "private keys": (
-        *("*.pem", "*.key", "*.p12", "*.pfx", "*.pkcs12", "*.ppk", "*.p8", "*.jks", "*.keystore"),
-        *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed*", ".ssh/*", "*.pem.bak", ".gnupg/*"),
-        *("deploy_key*", "private_key*", "private-key*"),
-    ),
-    "credentials": (
-        *(".netrc", "_netrc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd"),
-        *(".npmrc", ".yarnrc.yml", ".pypirc", ".dockercfg", ".docker/config.json", ".s3cfg"),
-        *(
-            ".boto",
-            ".aws/credentials",
-            ".aws/config",
-            ".azure/*",
-            ".config/gcloud/*",
-            "rclone.conf",
-        ),
-        *("credentials", "credentials.*", "*credentials.json", "client_secret*.json"),
-        *("service-account*.json", "service_account*.json", "kubeconfig*", ".kube/config"),
-        *(".vault-token", "vault-password*", ".vault_pass*", ".cargo/credentials*", "auth.json"),
-        *("api_key*", "apikey*", "key.json", "*-key.json", "*firebase-adminsdk*.json", ".token"),
-        *("token.txt", ".m2/settings.xml", ".databrickscfg", ".dockerconfigjson", "sftp.json"),
-        *(".mylogin.cnf", "google-services.json", "*.ovpn", "*.mobileprovision", ".terraformrc"),
-    ),
-    "stores of secrets": (
-        *(
-            "secrets/*",
-            "secret",
-            "secrets",
-            "secret.*",
-            "secrets.*",
-            "*.secret",
-            "*.secrets",
-            "passwords.*",
-        ),
-        *("*.kdbx", "*.kdb", "*.keychain", "*.gpg", "*.age", ".password-store/*"),
-        *("*.tfvars", "*.tfvars.json", "*.tfstate", "*.tfstate.*", "master.key"),
-    ),
-    "histories and dumps": (
-        *(".bash_history", ".zsh_history", ".psql_history", ".python_history", "*.pcap"),
-    ),
-}
+SECRETS = _table(
+    {
+        "environment files": """
+            .env* *.env .env/* .flaskenv .renviron .dev.vars* env.local *.env.local
+            env.prod env.production *.env.prod *.env.production env.stage env.staging
+            *.env.stage *.env.staging env.dev env.development *.env.dev *.env.development
+            env.test *.env.test
+            local.settings.json appsettings.production.json
+        """,
+        "private keys": """
+            *.pem *.key *.der *.p12 *.pfx *.pkcs12 *.pkcs8 *.p8 *.pk8 *.ppk *.snk *.keytab
+            *.jks *.jceks *.bks *.keystore keystore.json utc--* wallet.dat *.wallet
+            id_rsa* id_dsa* id_ecdsa* id_ed* ssh_host_*_key .ssh/* .gnupg/*
+            deploy_key* private_key* private-key* *private*.asc *secret*.asc age/keys.txt
+        """,
+        "credentials": """
+            .netrc _netrc .git-credentials .pgpass pgpass.conf .my.cnf .mylogin.cnf
+            .htpasswd htpasswd .passwd* .npmrc .yarnrc.yml .pypirc pip.conf auth.json
+            .dockercfg .dockerconfigjson .docker/config.json .s3cfg .boto .databrickscfg
+            .aws/credentials .aws/config .azure/* .config/gcloud/* .config/gh/hosts.yml
+            .config/hub .config/glab-cli/* .config/doctl/* .fly/config.yml rclone.conf
+            credentials credentials.* *credentials.json *creds*.json client_secret*.json
+            service-account*.json service_account*.json *firebase-adminsdk*.json
+            kubeconfig* .kube/config .vault-token vault-password* .vault_pass* .token
+            api_key* apikey* key.json *-key.json .*[_-]token kaggle.json google-services.json
+            .cargo/credentials* .m2/settings.xml .gradle/gradle.properties .terraformrc
+            sftp.json sftp-config.json .ftpconfig sitemanager.xml recentservers.xml
+            *.ovpn wg[0-9].conf *.mobileprovision logins.json key4.db cookies.txt
+            cookies.sqlite *.har
+        """,
+        "stores of secrets": """
+            secrets/* secret secrets secret.* secrets.* *.secret *.secrets passwords.*
+            *password *passwords *password.txt *password.json *password.y*ml *password.csv
+            *passwords.txt *token *token.txt *token.json *token.y*ml
+            *.kdbx *.kdb *.keychain *.keychain-db *.kwallet *.agilekeychain/* *.1pux
+            *.gpg *.age .password-store/* master.key
+            *.tfvars *.tfvars.json *.tfstate *.tfstate.*
+        """,
+        "histories and dumps": """
+            .*_history fish_history .histfile .viminfo .lesshst *.pcap *.hprof *.dmp
+        """,
+    }
+)
 # Templates and public halves, which are made to be shown.
 HARMLESS = (
     *(".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults"),
-    *("id_*.pub", "*.example", "*.sample", "*.template"),
+    *("*.pub", "*.example", "*.sample", "*.template"),
 )
+# The name of a copy: .server.key.swp, #server.key#, server.key~, server.key.bak.
+_COPY = re.compile(
+    r"\.(?P<swap>.+)\.sw[a-z]|#(?P<auto>.+)#"
+    r"|(?P<plain>.+?)(?:~|\.(?:bak|backup|old|orig|save|saved|copy|tmp|[0-9]))+"
+)
+
+
+class _Patterns(NamedTuple):
+    """Patterns of names and of ends of paths, as two expressions: there may be 50,000 paths."""
+
+    names: re.Pattern[str]
+    paths: re.Pattern[str]
+
+    @classmethod
+    def of(cls, patterns: Sequence[str]) -> _Patterns:
+        names = "|".join(translate(each) for each in patterns if "/" not in each)
+        paths = "|".join(translate(f"*/{each}") for each in patterns if "/" in each)
+        return cls(re.compile(names or "(?!)"), re.compile(paths or "(?!)"))
+
+    def fits(self, folder: str, name: str) -> bool:
+        return bool(self.names.match(name) or self.paths.match(f"/{folder}/{name}"))
+
+
+_SECRETS = {kind: _Patterns.of(patterns) for kind, patterns in SECRETS.items()}
+_HARMLESS = _Patterns.of(HARMLESS)
 
 
 @dataclass(frozen=True)
@@ -88,14 +116,17 @@ def looks_like_secret(path: str) -> bool:
 
 
 def kind_of_secret(path: str) -> str:
-    """Return the kind of secret that a path looks like, a key of `SECRETS`, or an empty string."""
-    folded = path.casefold()
-    if any(_fits(folded, pattern) for pattern in HARMLESS):
+    """Return the kind of secret that a path looks like, a key of `SECRETS`, or an empty string.
+
+    A copy that an editor or a person has made counts as the original: `server.key.bak`.
+    """
+    folder, _, name = path.casefold().rpartition("/")
+    copy = _COPY.fullmatch(name)
+    names = [name, *filter(None, copy.groups() if copy else ())]
+    if any(_HARMLESS.fits(folder, each) for each in names):
         return ""
-    kinds = (
-        kind for kind, patterns in SECRETS.items() if any(_fits(folded, each) for each in patterns)
-    )
-    return next(kinds, "")
+    found = (kind for kind, some in _SECRETS.items() for each in names if some.fits(folder, each))
+    return next(found, "")
 
 
 def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str]) -> Decision:
@@ -140,169 +171,68 @@ def _is_named(path: str, pattern: str) -> bool:
     )
 
 
-def _fits(path: str, pattern: str) -> bool:
-    if "/" in pattern:
-        return fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}")
-    return fnmatchcase(path.rpartition("/")[2], pattern)
-
-
 # What runs the files, and their patterns.
-TABLE: dict[str, tuple[str, ...]] = {
-    "git, as hooks": (
-        *(".githooks/*", ".husky/*", "hooks/*", "githooks/*"),
-        *(".pre-commit-config.yaml", "lefthook.y*ml", ".lefthook.y*ml", ".overcommit.yml"),
-    ),
-    "git, as filters and submodules": (".gitattributes", ".gitmodules", ".lfsconfig"),
-    "the shell, on entering the directory": (
-        *(".envrc", ".autoenv*", ".env", ".tool-versions", "mise.toml", ".mise*.toml", ".nvmrc"),
-        *(".config/mise/*", ".config/mise.toml", ".mise/*"),
-        *("shell.nix", "default.nix", "flake.nix", "devbox.json"),
-    ),
-    "an editor": (
-        *(".vscode/*", ".idea/*", "*.code-workspace", ".zed/*", ".nvim/*", ".ycm_extra_conf.py"),
-        *(
-            ".fleet/*",
-            ".nova/*",
-            ".vim/*",
-            ".nvimrc",
-            ".exrc",
-            ".vimrc",
-            ".nvim.lua",
-            ".dir-locals.el",
-        ),
-        *(".editorconfig", ".sublime-project", "*.sublime-project"),
-    ),
-    "a coding agent": (
-        *(".claude/*", ".gemini/*", ".cursor/*", ".codex/*", ".windsurf/*", ".aider*", ".mcp.json"),
-        *("claude.md", "gemini.md", "agents.md", ".cursorrules", ".github/copilot*"),
-        *(".roo/*", ".clinerules*", "claude.local.md", "opencode.json*", ".opencode/*"),
-    ),
-    "continuous integration": (
-        *(
-            ".github/workflows/*",
-            ".github/actions/*",
-            ".gitlab-ci.yml",
-            ".circleci/*",
-            ".travis.yml",
-        ),
-        *(
-            "azure-pipelines*.yml",
-            "jenkinsfile*",
-            ".drone.yml",
-            ".woodpecker*",
-            "bitbucket-pipelines.yml",
-        ),
-        *(
-            "cloudbuild*.yaml",
-            ".buildkite/*",
-            "appveyor.yml",
-            ".tekton/*",
-            "action.yml",
-            "action.yaml",
-        ),
-    ),
-    "a build or a test run": (
-        *(
-            "makefile*",
-            "gnumakefile",
-            "*.mk",
-            "cmakelists.txt",
-            "*.cmake",
-            "meson.build",
-            "configure*",
-        ),
-        *(
-            "build.ninja",
-            "justfile",
-            "taskfile*.y*ml",
-            "rakefile",
-            "sconstruct",
-            "sconscript",
-            "build",
-        ),
-        *(
-            "*.bazel",
-            "*.bzl",
-            "build.xml",
-            "build.gradle*",
-            "settings.gradle*",
-            "gradlew*",
-            "gradle/*",
-        ),
-        *("pom.xml", "mvnw*", ".mvn/*", "*.csproj", "*.props", "*.targets", "*.sln", "build.rs"),
-        *(
-            "cargo.toml",
-            ".cargo/*",
-            "go.mod",
-            "*.gemspec",
-            "gemfile*",
-            "mix.exs",
-            "build.zig",
-            "dune*",
-        ),
-        *("package.swift", "build.sbt", "project/*.sbt", "deps.edn", "project.clj", "stack.yaml"),
-        *("conftest.py", "noxfile.py", "tox.ini", "setup.py", "setup.cfg", "pyproject.toml"),
-        *("sitecustomize.py", "usercustomize.py", "*.pth", "tasks.py", "fabfile.py", "dodo.py"),
-        *("pytest.ini", "manage.py", ".bazelrc", "workspace", "tiltfile", "gradle.properties"),
-        *("gradle-wrapper.jar", "nuget.config", ".pylintrc", ".rubocop.yml", ".rspec"),
-    ),
-    "a package manager": (
-        *(
-            "package.json",
-            "package-lock.json",
-            "npm-shrinkwrap.json",
-            "yarn.lock",
-            "pnpm-lock.yaml",
-        ),
-        *(
-            ".npmrc",
-            ".yarnrc*",
-            ".yarn/*",
-            ".pnpmfile.*js",
-            ".pnp.*js",
-            "bunfig.toml",
-            "deno.json*",
-            "lerna.json",
-        ),
-        *(
-            "requirements*.txt",
-            "constraints*.txt",
-            "pipfile*",
-            "poetry.lock",
-            "uv.lock",
-            "pip.conf",
-        ),
-        *("cargo.lock", "go.sum", "composer.json", "composer.lock", "podfile*", "cartfile*"),
-        *(".pypirc", "binding.gyp", "environment.y*ml", "conda*.y*ml", "brewfile"),
-    ),
-    "tools of JavaScript, on a build or in an editor": (
-        *(
-            "*.config.js",
-            "*.config.cjs",
-            "*.config.mjs",
-            "*.config.ts",
-            "gruntfile.*",
-            "gulpfile.*",
-        ),
-        *(".eslintrc*", ".babelrc*", ".prettierrc*", ".mocharc*", ".stylelintrc*", "karma.conf.*"),
-    ),
-    "containers and machines": (
-        *("dockerfile*", "*.dockerfile", "containerfile*", "docker-compose*", "compose.y*ml"),
-        *(
-            ".devcontainer/*",
-            ".devcontainer.json",
-            "vagrantfile",
-            ".gitpod.*",
-            "*.tf",
-            "skaffold.yaml",
-        ),
-        *("procfile*", "*.service", "playbook*.y*ml", "ansible.cfg"),
-    ),
-    "a debugger or an interactive shell": (
-        *(".gdbinit", ".lldbinit", ".irbrc", ".pryrc", ".pythonrc*", ".pdbrc"),
-    ),
-    "the person, as a program": ("*.sh", "*.bash", "*.zsh", "*.fish", "*.ps1", "*.bat", "*.cmd"),
-}
+TABLE = _table(
+    {
+        "git, as hooks": """
+            .githooks/* .husky/* hooks/* githooks/* .pre-commit-config.yaml
+            lefthook.y*ml .lefthook.y*ml .overcommit.yml
+        """,
+        "git, as filters and submodules": ".gitattributes .gitmodules .lfsconfig",
+        "the shell, on entering the directory": """
+            .envrc .autoenv* .env .tool-versions mise.toml .mise*.toml .nvmrc
+            .config/mise/* .config/mise.toml .mise/* shell.nix default.nix flake.nix
+            devbox.json
+        """,
+        "an editor": """
+            .vscode/* .idea/* *.code-workspace .zed/* .nvim/* .ycm_extra_conf.py
+            .fleet/* .nova/* .vim/* .nvimrc .exrc .vimrc .nvim.lua .dir-locals.el
+            .editorconfig .sublime-project *.sublime-project
+        """,
+        "a coding agent": """
+            .claude/* .gemini/* .cursor/* .codex/* .windsurf/* .aider* .mcp.json
+            claude.md gemini.md agents.md .cursorrules .github/copilot* .roo/*
+            .clinerules* claude.local.md opencode.json* .opencode/*
+        """,
+        "continuous integration": """
+            .github/workflows/* .github/actions/* .gitlab-ci.yml .circleci/*
+            .travis.yml azure-pipelines*.yml jenkinsfile* .drone.yml .woodpecker*
+            bitbucket-pipelines.yml cloudbuild*.yaml .buildkite/* appveyor.yml
+            .tekton/* action.yml action.yaml
+        """,
+        "a build or a test run": """
+            makefile* gnumakefile *.mk cmakelists.txt *.cmake meson.build configure*
+            build.ninja justfile taskfile*.y*ml rakefile sconstruct sconscript build
+            *.bazel *.bzl build.xml build.gradle* settings.gradle* gradlew* gradle/*
+            pom.xml mvnw* .mvn/* *.csproj *.props *.targets *.sln build.rs cargo.toml
+            .cargo/* go.mod *.gemspec gemfile* mix.exs build.zig dune* package.swift
+            build.sbt project/*.sbt deps.edn project.clj stack.yaml conftest.py
+            noxfile.py tox.ini setup.py setup.cfg pyproject.toml sitecustomize.py
+            usercustomize.py *.pth tasks.py fabfile.py dodo.py pytest.ini manage.py
+            .bazelrc workspace tiltfile gradle.properties gradle-wrapper.jar
+            nuget.config .pylintrc .rubocop.yml .rspec
+        """,
+        "a package manager": """
+            package.json package-lock.json npm-shrinkwrap.json yarn.lock
+            pnpm-lock.yaml .npmrc .yarnrc* .yarn/* .pnpmfile.*js .pnp.*js bunfig.toml
+            deno.json* lerna.json requirements*.txt constraints*.txt pipfile*
+            poetry.lock uv.lock pip.conf cargo.lock go.sum composer.json composer.lock
+            podfile* cartfile* .pypirc binding.gyp environment.y*ml conda*.y*ml
+            brewfile
+        """,
+        "tools of JavaScript, on a build or in an editor": """
+            *.config.js *.config.cjs *.config.mjs *.config.ts gruntfile.* gulpfile.*
+            .eslintrc* .babelrc* .prettierrc* .mocharc* .stylelintrc* karma.conf.*
+        """,
+        "containers and machines": """
+            dockerfile* *.dockerfile containerfile* docker-compose* compose.y*ml
+            .devcontainer/* .devcontainer.json vagrantfile .gitpod.* *.tf
+            skaffold.yaml procfile* *.service playbook*.y*ml ansible.cfg
+        """,
+        "a debugger or an interactive shell": ".gdbinit .lldbinit .irbrc .pryrc .pythonrc* .pdbrc",
+        "the person, as a program": "*.sh *.bash *.zsh *.fish *.ps1 *.bat *.cmd",
+    }
+)
 
 
 class RunsLater(NamedTuple):
