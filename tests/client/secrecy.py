@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def format_verb(verb: Verb) -> str:
+def format_verb(verb: Verb, options: str = "") -> str:
     """Return the verb in angle brackets, to see that advice was formatted."""
-    return f"<{verb}>"
+    return f"<{verb} {options}>" if options else f"<{verb}>"
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

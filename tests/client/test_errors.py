@@ -69,16 +69,19 @@ def test_an_error_is_frozen_and_has_changed_copies() -> None:
     assert (error.session, error.printed) == ("", "")
 
 
-@pytest.mark.parametrize("text", ["{nonsense}", "{}", "{", "{Delete}", "{delete", "{{x}}"])
+@pytest.mark.parametrize(
+    "text", ["{nonsense}", "{}", "{", "{Delete}", "{delete", "{{x}}", "{push x}"]
+)
 def test_text_in_braces_that_is_no_verb_is_kept(text: str) -> None:
     assert format_verbs(text, format_verb) == text
 
 
 def test_every_verb_in_braces_is_formatted() -> None:
-    text = "{create}{status} {run} {list} {delete} {pause} {resume}"
+    text = "{create}{status} {run} {list} {delete} {pause} {push --include /A}"
 
     assert (
-        format_verbs(text, format_verb) == "<create><status> <run> <list> <delete> <pause> <resume>"
+        format_verbs(text, format_verb)
+        == "<create><status> <run> <list> <delete> <pause> <push --include /A>"
     )
 
 

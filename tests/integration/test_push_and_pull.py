@@ -405,13 +405,27 @@ def test_all_work_comes_from_all_directories(
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("words", "line", "deciding", "elsewhere"),
     [
-        (("push", BOX), "push box"),
-        (("push", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
-        (("pull", "--repo", "{x y}", BOX), "push --repo '{x y}' box"),
-        (("pull", "--directory", "{x y}", BOX), "push --directory '{x y}' box"),
-        (("agent", "--repo", ".", BOX, "Fix it"), "agent --repo . box PROMPT"),
+        (("push", BOX), "push box", "push --leave-out /A box", "push --directory DIR box"),
+        (
+            ("push", "--repo", "{x y}", BOX),
+            "push --repo '{x y}' box",
+            "push --repo '{x y}' --leave-out /A box",
+            "push --repo '{x y}' --directory DIR box",
+        ),
+        (
+            ("pull", "--directory", "{x y}", BOX),
+            "push --directory '{x y}' box",
+            "push --directory '{x y}' --leave-out /A box",
+            "push --directory DIR box",
+        ),
+        (
+            ("agent", "--repo", ".", BOX, "Fix it"),
+            "agent --repo . box PROMPT",
+            "agent --repo . --leave-out /A box PROMPT",
+            "agent --repo . --directory DIR box PROMPT",
+        ),
     ],
 )
 def test_advice_names_the_command_and_its_repository(
@@ -421,16 +435,20 @@ def test_advice_names_the_command_and_its_repository(
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
     line: str,
+    deciding: str,
+    elsewhere: str,
 ) -> None:
     async def refuse(*_: object, **__: object) -> None:
-        raise RepositoryRefused("It did not arrive", advice="Send it again with {push}.")
+        advice = "{push}; {push --leave-out /A}; {push --directory DIR}."
+        raise RepositoryRefused("It did not arrive", advice=advice)
 
     monkeypatch.setattr(Repositories, "push", refuse)
     monkeypatch.setattr(Repositories, "pull", refuse)
 
     result = here(*words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
 
-    assert f"next:  Send it again with `remote-sandbox {line}`." in result.stderr
+    lines = "; ".join(f"`remote-sandbox {each}`" for each in (line, deciding, elsewhere))
+    assert f"next:  {lines}." in result.stderr
 
 
 @pytest.mark.parametrize(

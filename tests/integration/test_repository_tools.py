@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client import Paused, RepositoryRefused
+from sandbox_client.mcp_server.tool import format_verb
+from sandbox_client.presentation.errors import next_step
 
 from tests.client.repository_stub import git, make_repository, write
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
@@ -104,7 +106,8 @@ async def test_a_secret_stops_a_repository(box: ReadySandbox, project: Path) -> 
     with pytest.raises(RepositoryRefused, match=r"may hold secrets by the name: \.env") as caught:
         await call_tool(box, "send_repository", directory=".")
 
-    assert "`remote-sandbox push" in caught.value.advice
+    line = "`remote-sandbox push --include /PATH NAME`, which the user runs in a terminal"
+    assert line in next_step(caught.value, format_verb)
 
 
 async def test_a_paused_sandbox_is_sent_nothing_and_nothing_is_fetched(

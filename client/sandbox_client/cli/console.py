@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,7 @@ class Console:
         self.as_json = as_json
         self.name = name
         self.session = ""  # of a running command
+        self.directory = ""  # of a repository in the sandbox, if it was given
         self.lines: Mapping[Verb, str] = _LINES  # the command line for a verb of advice
         self.interrupted = ""  # is printed after Ctrl-C instead of the command's own words
         self.is_keyboard_read = False  # progress would be printed between the typed characters
@@ -127,9 +129,12 @@ class Console:
         self._reason = ""
         self._said_at = 0.0  # seconds of the wait at the last line about it
 
-    def format_verb(self, verb: Verb) -> str:
-        """Return the command line for `verb`, with this sandbox and session."""
-        template = self.lines.get(verb, "{verb} {name}")
+    def format_verb(self, verb: Verb, options: str = "") -> str:
+        """Return the command line for `verb`, with this sandbox, session and directory."""
+        template = self.lines.get(verb, "{verb} {options}{name}")
+        directory = f"--directory {shlex.quote(self.directory)} " if self.directory else ""
+        if options:
+            options = f"{options} "
         positions = f" --after {self._after}" if self._after else ""
         positions += f" --stderr-after {self._stderr_after}" if self._stderr_after else ""
         line = template.format(
@@ -137,6 +142,8 @@ class Console:
             name=self.name or "NAME",
             session=self.session or "SESSION",
             positions=positions,
+            directory="" if "--directory" in options else directory,
+            options=options,
         )
         return f"`remote-sandbox {line}`"
 

@@ -222,14 +222,13 @@ def _set_advice(
     console: Console, repo: str, directory: str | None, *, is_agent: bool = False
 ) -> None:
     """Let advice to push or pull again name the repository, its directory, and an agent's push."""
-    option, there = f"--repo {shlex.quote(repo)} ", ""
-    if directory:
-        there = f"--directory {shlex.quote(directory)} "
-    option, there = (each.replace("{", "{{").replace("}", "}}") for each in (option, there))
-    where = there if repo == "." else option + there
-    push = f"agent {option}{there}{{name}} PROMPT" if is_agent else f"push {where}{{name}}"
-    lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}{{name}}"}
-    console.lines = {**console.lines, **lines}
+    option = f"--repo {shlex.quote(repo)} ".replace("{", "{{").replace("}", "}}")
+    where = (
+        "{directory}{options}{name}" if repo == "." else f"{option}{{directory}}{{options}}{{name}}"
+    )
+    push = f"agent {option}{{directory}}{{options}}{{name}} PROMPT" if is_agent else f"push {where}"
+    lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}"}
+    console.lines, console.directory = {**console.lines, **lines}, directory or ""
 
 
 @contextlib.contextmanager

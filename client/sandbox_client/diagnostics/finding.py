@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client.presentation.errors import Verb, format_verbs
+from sandbox_client.presentation.errors import format_verbs
 from sandbox_client.text import mask_keys, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from sandbox_client.presentation.errors import FormatVerb
 
 
 Outcome = Literal["passed", "warned", "failed", "not tried"]
@@ -50,7 +52,7 @@ def summarize(findings: Sequence[Finding]) -> str:
     return f"The connection works: all {len(findings)} checks passed."
 
 
-def format_findings(findings: Sequence[Finding], format_verb: Callable[[Verb], str]) -> str:
+def format_findings(findings: Sequence[Finding], format_verb: FormatVerb) -> str:
     """Return the summary, a line for each finding, and a line below it for its fix.
 
     `format_verb` replaces the verbs in braces, with names of tools or with command lines.
@@ -63,9 +65,7 @@ def format_findings(findings: Sequence[Finding], format_verb: Callable[[Verb], s
     return "\n".join(lines)
 
 
-def findings_as_dict(
-    findings: Sequence[Finding], format_verb: Callable[[Verb], str]
-) -> dict[str, object]:
+def findings_as_dict(findings: Sequence[Finding], format_verb: FormatVerb) -> dict[str, object]:
     """Return all findings as an object for JSON."""
     return {
         "ok": has_no_failure(findings),
@@ -73,7 +73,7 @@ def findings_as_dict(
     }
 
 
-def _as_dict(finding: Finding, format_verb: Callable[[Verb], str]) -> dict[str, object]:
+def _as_dict(finding: Finding, format_verb: FormatVerb) -> dict[str, object]:
     content: dict[str, object] = {
         "check": finding.check,
         "outcome": finding.outcome,

@@ -289,6 +289,8 @@ def _argument(parameter: inspect.Parameter) -> Argument:
     )
 
 
-def format_verb(verb: Verb) -> str:
-    """Return the name of the tool for a verb in advice."""
+def format_verb(verb: Verb, options: str = "") -> str:
+    """Return the name of the tool for a verb in advice, or the user's command line with options."""
+    if options:
+        return f"`remote-sandbox {verb} {options} NAME`, which the user runs in a terminal"
     return _tool_names[verb]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandbox_client.errors import SandboxError
 
 Verb = Literal[
@@ -29,21 +27,34 @@ Verb = Literal[
     "push",
     "pull",
 ]
-_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
+_VERB = re.compile("{(?P<verb>" + "|".join(get_args(Verb)) + ")(?: (?P<options>-[^{}]+))?}")
 
 
-def format_verbs(text: str, format_verb: Callable[[Verb], str]) -> str:
-    """Return `text` with each `{verb}` in it replaced by `format_verb`."""
-    return _VERB.sub(lambda match: format_verb(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
+class FormatVerb(Protocol):
+    """A function that returns the name of a tool, or a command line, for a verb in advice."""
+
+    def __call__(self, verb: Verb, options: str = "") -> str:
+        """Return it; with `options` of the command line, which a tool does not have."""
+        ...
 
 
-def next_step(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
+def format_verbs(text: str, format_verb: FormatVerb) -> str:
+    """Return `text` with each `{verb}` or `{verb --options}` replaced by `format_verb`."""
+
+    def replace(match: re.Match[str]) -> str:
+        verb: Verb = match["verb"]  # type: ignore[assignment]  # the pattern is Verb
+        return format_verb(verb, match["options"] or "")
+
+    return _VERB.sub(replace, text)
+
+
+def next_step(error: SandboxError, format_verb: FormatVerb) -> str:
     """Return the advice of an error with each verb replaced by `format_verb`."""
     steps = [error.not_done, error.advice]
     steps += [f"The command's session is '{error.session}'."] if error.session else []
     return format_verbs(" ".join(filter(None, steps)), format_verb)
 
 
-def explain(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
+def explain(error: SandboxError, format_verb: FormatVerb) -> str:
     """Return the message, the cause and the next step, each on a line of its own."""
     return f"{error.message}\nCause: {error.cause}\nNext: {next_step(error, format_verb)}"

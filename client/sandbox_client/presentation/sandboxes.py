@@ -18,14 +18,14 @@ from sandbox_client.listing import format_age
 from sandbox_client.text import format_duration, lower_first, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sandbox_client.api.sandboxes import Sandbox
     from sandbox_client.errors import SandboxError
     from sandbox_client.listing import Row
     from sandbox_client.readiness import WaitResult
 
-    from .errors import Verb
+    from .errors import FormatVerb
 
 MAX_SANDBOXES = 100  # of a list, the newest first, unless the user asks for more
 
@@ -149,9 +149,7 @@ def pause_error(sandbox: str, outcome: WaitResult) -> SandboxError | None:
     return unreadable_error(f"The pause of {sandbox} was accepted", outcome, outcome.error)
 
 
-def describe_unseen_pause(
-    sandbox: str, outcome: WaitResult, format_verb: Callable[[Verb], str]
-) -> str:
+def describe_unseen_pause(sandbox: str, outcome: WaitResult, format_verb: FormatVerb) -> str:
     """Return a sentence about a pause that does not show yet."""
     return (
         f"The pause of {sandbox} was accepted and does not show yet after {outcome.waited:.0f} s"

@@ -93,8 +93,8 @@ def require_decided(decision: Decision) -> None:
         rest = f" and {len(decision.open) - _NAMED} more" if len(decision.open) > _NAMED else ""
         raise RepositoryRefused(
             f"{pluralize(len(decision.open), 'file')} may hold secrets by the name: {names}{rest}",
-            advice="Send each with `remote-sandbox push --include /PATH`, or keep it here with"
-            " `remote-sandbox push --leave-out /PATH`.",
+            advice="Send each with {push --include /PATH}, or keep it here with"
+            " {push --leave-out /PATH}.",
         )
 
 
@@ -185,7 +185,7 @@ def _require_possible(found: Survey, decision: Decision) -> None:
     if found.has_history and kept:
         raise RepositoryRefused(
             f"{shown(kept[0])} is in the history, which would go with --history",
-            advice="Leave out --history, or send it with `remote-sandbox push --include /PATH`.",
+            advice="Leave out --history, or send it with {push --include /PATH}.",
         )
     if not found.paths:
         raise RepositoryRefused(
