@@ -313,10 +313,12 @@ def _plan(out: Outgoing, found: Survey, decision: Decision, checked: Checked) ->
         is_needed=out.is_needed,
         has_history=out.sent.has_history,
         has_work=checked.has_work or checked.head not in {"", checked.sent},
-        survey=found,
+        survey=replace(found, embedded=(*found.embedded, *out.snapshot.embedded)),
         included=decision.included,
         left_out=decision.left_out,
         unused=decision.unused,
+        sent_before=out.sent_before,
+        overlooked=out.snapshot.overlooked,
     )
 
 

@@ -33,11 +33,11 @@ from sandbox_client.repository.store import Store
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from sandbox_client.repository.amount import Amount
     from sandbox_client.repository.apply import Applied
     from sandbox_client.repository.branch import Imported, Summary
     from sandbox_client.repository.quarantine import CheckedWork
     from sandbox_client.repository.records import Sent
-    from sandbox_client.repository.snapshot import Amount
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 NAME = "box"

@@ -240,6 +240,30 @@ def test_a_survey_names_what_goes_and_what_stays(person: Git, tmp_path: Path) ->
     assert (found.lfs_files, found.in_progress) == (1, "a merge")
 
 
+def test_a_snapshot_names_changes_and_repositories_that_it_does_not_have(
+    person: Git, tmp_path: Path
+) -> None:
+    names = ("a.txt", "b.txt", "same.txt", "sparse.txt", "unseen.txt", "inner")
+    top = make_repository(tmp_path / "repository", dict.fromkeys(names, "x\n"))
+    git(top, "update-index", "--assume-unchanged", "a.txt", "same.txt", "unseen.txt")
+    git(top, "update-index", "--skip-worktree", "b.txt", "sparse.txt")
+    write(top, {"a.txt": "y\n", "b.txt": "y\n", "same.txt": "x\n"})
+    for each in ("sparse.txt", "unseen.txt", "inner"):
+        (top / each).unlink()
+    make_repository(top / "inner", {"x": "x\n"})
+    repository = open_repository(str(top), person)
+    before = fingerprint(top)
+
+    with Store(repository).stage() as stage:
+        snapshot = take_snapshot(repository, survey(repository), stage)
+        tree = stage.git.names("ls-tree", "-r", "-z", "--name-only", snapshot.commit)
+
+    assert snapshot.overlooked == ("a.txt", "b.txt", "unseen.txt")
+    assert snapshot.embedded == ("inner",)
+    assert tree == sorted(set(names) - {"inner"})
+    assert fingerprint(top) == before
+
+
 @pytest.mark.parametrize(
     ("given", "directory"),
     [

@@ -18,11 +18,12 @@ from sandbox_client.presentation.repositories import (
     pull_content,
     push_content,
 )
+from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import Part
 from sandbox_client.repository.branch import CommitRow, FileRow, Summary
 from sandbox_client.repository.file_kinds import RunsLater
 from sandbox_client.repository.model import IMPORTING, UNPACKING
-from sandbox_client.repository.snapshot import Amount, Survey
+from sandbox_client.repository.snapshot import Survey
 
 SURVEY = Survey(
     paths=("a.txt", "b\x1b.txt", ".env"),
@@ -45,7 +46,9 @@ PLAN = PushPlan(
     has_history=False,
     has_work=False,
     survey=SURVEY,
-    left_out=(".env",),
+    left_out=(".env", "old.key"),
+    sent_before=("old.key",),
+    overlooked=("local.ini",),
     unused=("*.typo",),
 )
 PUSH = Push(PLAN, "2" * 40, 1_200)
@@ -79,6 +82,8 @@ def test_a_plan_says_what_goes_where_to_and_what_stays() -> None:
         ),
         r"  not in git yet, and goes as well: b\x1b.txt",
         "  stays here: .env",
+        "  stays here, but an earlier push has sent it: old.key",
+        "  git is told to overlook its changes, which stay here: local.ini",
         "  a submodule, whose files stay here: lib",
         "  a repository of its own, which stays here: inner/",
         "  fits no file that could go: *.typo",

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
+from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import here, ignored_paths
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.outgoing import outgoing
-from sandbox_client.repository.snapshot import Amount, survey
+from sandbox_client.repository.snapshot import survey
 
 from tests.client.repository_stub import (
     NAME,
@@ -885,6 +886,21 @@ def test_a_secret_of_the_history_goes_only_by_a_decision(exchange: Exchange) -> 
     exchange.leave_out = (".env",)
     with pytest.raises(RepositoryRefused, match="is in the history"):
         exchange.push()
+
+
+def test_files_that_an_earlier_push_has_sent_are_known(exchange: Exchange) -> None:
+    write(exchange.top, {".env": "x", "other.env": "x"})
+    exchange.include, exchange.leave_out = ["/.env"], ["other.env"]
+    exchange.push()
+    exchange.include, exchange.leave_out = [], ["*.env"]
+    write(exchange.top, {"a.txt": "changed\n"})
+    exchange.push()
+    store = exchange.store
+    found = survey(store.repository)
+
+    decision = decide(found.paths, (), exchange.leave_out)
+    with outgoing(store, NAME, str(exchange.box), found, decision) as out:
+        assert (decision.left_out, out.sent_before) == ((".env", "other.env"), (".env",))
 
 
 @pytest.mark.parametrize("state", ["untracked", "staged", "committed"])

@@ -15,8 +15,8 @@ from tests.client.repository_stub import NAME, Exchange, commit_all, git, make_r
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox_client.repository.amount import Amount
     from sandbox_client.repository.branch import Summary
-    from sandbox_client.repository.snapshot import Amount
 
 PROGRAM = "{at}/program"  # leaves the file `ran`
 CONFIGURATIONS: dict[str, dict[str, str | dict[str, str]]] = {

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from sandbox_client.errors import RepositoryRefused
 
+    from .amount import Amount
     from .local import Relation, Repository
-    from .snapshot import Amount, Survey
+    from .snapshot import Survey
 
 # Activities after which a cancellation has left something.
 UNPACKING = "unpacking the repository in the sandbox"
@@ -27,7 +28,9 @@ class PushPlan:
 
     `head` is the commit that is checked out here, empty if there is none; `amount` counts the
     objects that the sandbox does not have yet. `has_work` says that it has commits or changes since
-    the last push. `unused` has the patterns that fit no file.
+    the last push. `unused` has the patterns that fit no file. `sent_before` has the files that are
+    left out now and were in an earlier push, `overlooked` those whose changes git is told to
+    ignore.
     """
 
     name: str
@@ -43,6 +46,8 @@ class PushPlan:
     included: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    sent_before: tuple[str, ...] = ()
+    overlooked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
+from .amount import Amount, measure
 from .bundle import BundleFile, UploadNote, create_bundle, sha256_of
 from .names import name_problem, shown
 from .records import Sent
-from .snapshot import Amount, measure, take_snapshot
+from .snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,14 +33,19 @@ _NAMED = 20  # paths in a message
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A push to a sandbox, which has the commit `have` already, or nothing if that is empty."""
+    """A push to a sandbox, which has the commit `have` already, or nothing if that is empty.
+
+    `sent_before` has the files that are left out now and were in an earlier push.
+    """
 
     store: Store
     stage: Stage
     sent: Sent
     have: str
+    snapshot: Snapshot
     amount: Amount
     note: UploadNote
+    sent_before: tuple[str, ...] = ()
 
     @property
     def is_needed(self) -> bool:
@@ -142,7 +148,21 @@ def outgoing(
             sent = sent.after_pull(before.pulled, before.imported)
         stage.end_history_at(sent.boundary)
         with closing(UploadNote(_folder(store, sent, have))) as note:
-            yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have), note)
+            amount = measure(stage, sent.commit, have)
+            sent_before = _sent_before(store, sent, decision)
+            yield Outgoing(store, stage, sent, have, snapshot, amount, note, sent_before)
+
+
+def _sent_before(store: Store, sent: Sent, decision: Decision) -> tuple[str, ...]:
+    """Return the files that are left out, and are in an earlier push to the same directory."""
+    if not decision.left_out:
+        return ()
+    paths = set[str]()
+    for each in store.of_directory(sent.sandbox, sent.directory):
+        if store.is_complete(each):
+            words = ("ls-tree", "-r", "-z", "--full-tree", "--name-only", each.commit)
+            paths.update(store.git.names(*words))
+    return tuple(each for each in decision.left_out if each in paths)
 
 
 def _folder(store: Store, sent: Sent, have: str) -> Path:

@@ -154,6 +154,11 @@ class Records:
             newest.setdefault(path.name.partition("-")[0], path)
         return [_read(each) for each in newest.values()]
 
+    def of_directory(self, sandbox: str, directory: str) -> list[Sent]:
+        """Return all records of a directory of a sandbox that are kept, the newest first."""
+        found = map(_read, self._records(sandbox))
+        return [each for each in found if each.directory == directory]
+
     def imported(self, sandbox: str) -> list[tuple[str, str]]:
         """Return each directory of a sandbox with each commit here that was fetched from it."""
         found = map(_read, self._records(sandbox))

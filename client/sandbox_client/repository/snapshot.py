@@ -7,27 +7,27 @@ content and HEAD, so that an interrupted transfer goes on with the same one.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_client.errors import GitFailed
-from sandbox_client.text import pluralize
 
 from .git import reason_of
 from .local import require_objects
 from .names import decode, encode, nul_list
 from .records import Withheld
+from .trees import GITLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from .git import Git
     from .local import Repository
     from .store import Stage
 
-GITLINK = "160000"
 _FILTER = b"external filter"  # in git's errors, also if it goes on without the filter
 MESSAGE = "Uncommitted changes, as they were sent"
 WITHOUT_HISTORY = "The working tree, without the files that were left out"
@@ -61,7 +61,9 @@ class Snapshot:
     """A commit of the working tree, and the commit that goes to the sandbox.
 
     `commit` is the one for the sandbox: `snapshot` itself, or a commit without parents if tracked
-    files are withheld. `boundary` has the commits at which the history ends that is sent.
+    files are withheld. `boundary` has the commits at which the history ends that is sent. Neither
+    changes of `overlooked` files, which git is told to ignore, nor `embedded` repositories in the
+    place of tracked files are in it.
     """
 
     head: str
@@ -69,21 +71,8 @@ class Snapshot:
     commit: str
     boundary: tuple[str, ...]
     withheld: tuple[Withheld, ...] = ()
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much goes: new or changed files, other versions of files in the commits, and commits.
-
-    `size` and `earlier_size` are bytes of distinct contents that the sandbox does not have. HEAD
-    goes, too: a file of it that the working tree has changed or deleted is an earlier version.
-    """
-
-    files: int
-    size: int
-    commits: int
-    earlier: int = 0
-    earlier_size: int = 0
+    overlooked: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
 
 
 def survey(repository: Repository, *, history: bool = False) -> Survey:
@@ -136,7 +125,10 @@ def take_snapshot(
     head = repository.head
     index = _Index(repository, stage, "index")
     index.copy(Path(repository.git_dir, "index"))
+    overlooked = _overlooked(repository, stage, index)
     index.update()
+    embedded = tuple(each for each in index.gitlinks() if each not in found.submodules)
+    index.restore(dict.fromkeys(embedded))
     index.add(each for each in found.untracked if each not in left_out)
     index.keep_only(found.paths)
     kept = _entries(repository.git, head) if head and left_out else {}
@@ -145,63 +137,28 @@ def take_snapshot(
     withheld = tuple(kept[path] for path in sorted(left_out) if path in kept)
     if withheld:
         commit = _without(repository, stage, snapshot, withheld)
-        return Snapshot(head, snapshot, commit, (), withheld)
+        return Snapshot(head, snapshot, commit, (), withheld, overlooked, embedded)
     boundary = repository.shallow if found.has_history else tuple(each for each in [head] if each)
-    return Snapshot(head, snapshot, snapshot, boundary)
+    return Snapshot(head, snapshot, snapshot, boundary, (), overlooked, embedded)
 
 
-def measure(stage: Stage, commit: str, have: str = "") -> Amount:
-    """Count the objects that go with a commit if the sandbox has `have`.
-
-    The stage's history must end where it is sent.
-    """
-    listed = _listed(stage.git, commit, have)
-    kinds = [each.partition(" ")[::2] for each in _described(stage.git, listed)]
-    sizes = {
-        each: int(size) for each, (kind, size) in zip(listed, kinds, strict=True) if kind == "blob"
-    }
-    files = _new_files(stage.git, commit, have)
-    now = sum(sizes.get(each, 0) for each in set(files))
-    earlier = sizes.keys() - set(files)
-    return Amount(
-        files=len(files),
-        size=now,
-        commits=sum(kind == "commit" for kind, _ in kinds),
-        earlier=len(earlier),
-        earlier_size=sum(sizes.values()) - now,
-    )
-
-
-def _listed(git: Git, commit: str, have: str) -> list[str]:
-    """Return the ids of all objects that a thin pack has, also those that are deltas in it."""
-    ends = [commit, *([f"^{have}"] if have else [])]
-    text = git.text("rev-list", "--objects-edge-aggressive", "--no-object-names", *ends)
-    return [each for each in text.split() if not each.startswith("-")]
-
-
-def _described(git: Git, ids: Sequence[str]) -> list[str]:
-    """Return the type and the size of objects.
-
-    Raises:
-        GitFailed: one is missing.
-    """
-    lines = "".join(f"{each}\n" for each in ids).encode()
-    output = git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=lines)
-    described = decode(output).splitlines()
-    if missing := [each.partition(" ")[0] for each in described if each.endswith(" missing")]:
-        unreadable = pluralize(len(missing), "object")
-        raise GitFailed(f"{unreadable} that would go cannot be read; the first is {missing[0]}")
-    return described
-
-
-def _new_files(git: Git, commit: str, have: str) -> list[str]:
-    """Return the ids of the files of a commit that are not in `have` at the same path."""
-    if have:
-        words = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=d", have, commit)
-        metas = [each.split(" ") for each in git.names(*words)[::2]]
-        return [meta[3] for meta in metas if meta[1] != GITLINK]
-    entries = (each.partition("\t")[0] for each in _tree(git, commit))
-    return [meta.split(" ")[2] for meta in entries if not meta.startswith(GITLINK)]
+def _overlooked(repository: Repository, stage: Stage, index: _Index) -> tuple[str, ...]:
+    """Return the changed files of an index whose changes git is told to ignore."""
+    tagged = [each.partition(" ")[::2] for each in index.git.names("ls-files", "-v", "-z")]
+    paths = [
+        path
+        for tag, path in tagged
+        if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(repository.top, path)))  # noqa: PTH118  # a name may not be UTF-8
+    ]
+    if not paths:
+        return ()
+    other = _Index(repository, stage, "index-overlooked")
+    other.copy(index.path)
+    for option in ("--no-assume-unchanged", "--no-skip-worktree"):
+        other.git.run("update-index", option, "-z", "--stdin", stdin=nul_list(paths))
+    other.git.ask("update-index", "-q", "--refresh")
+    changed = set(other.git.names("diff-files", "--name-only", "-z", "--ignore-submodules"))
+    return tuple(each for each in paths if each in changed)
 
 
 class _Index:
@@ -248,6 +205,11 @@ class _Index:
         """Remove all other paths."""
         if others := set(self.git.names("ls-files", "-z")).difference(paths):
             self.restore(dict.fromkeys(others))
+
+    def gitlinks(self) -> list[str]:
+        """Return the paths of repositories within the working tree."""
+        entries = self.git.names("ls-files", "-z", "--stage")
+        return [each.partition("\t")[2] for each in entries if each.startswith(GITLINK)]
 
     def restore(self, entries: dict[str, Withheld | None]) -> None:
         """Give paths these versions, or remove them."""
