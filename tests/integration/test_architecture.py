@@ -38,6 +38,14 @@ def test_each_path_of_a_section_exists(text: str, package: Path) -> None:
     assert [each for each in paths if not any((at / each).exists() for at in (package, ROOT))] == []
 
 
+def test_each_module_of_the_client_is_in_its_section() -> None:
+    package = PACKAGES["The client"]
+    names = sorted(str(each.relative_to(package)) for each in package.rglob("*.py"))
+    modules = [each for each in names if not each.endswith("/__init__.py")]
+
+    assert [each for each in modules if f"`{each}`" not in SECTIONS["The client"]] == []
+
+
 @sections
 def test_each_folder_of_a_package_is_in_its_section(text: str, package: Path) -> None:
     folders = sorted(each.name for each in package.iterdir() if (each / "__init__.py").exists())

@@ -228,7 +228,8 @@ def _set_advice(
     )
     push = f"agent {option}{{directory}}{{options}}{{name}} PROMPT" if is_agent else f"push {where}"
     lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}"}
-    console.lines, console.directory = {**console.lines, **lines}, directory or ""
+    console.lines = {**console.lines, **lines}
+    console.directory = directory or ""
 
 
 @contextlib.contextmanager

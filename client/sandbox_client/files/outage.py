@@ -1,4 +1,4 @@
-"""An outage of the proxy during a copy, such as its restart: what is safe is repeated meanwhile."""
+"""An outage of the proxy during a copy, a push or a pull: what is safe is repeated meanwhile."""
 
 from __future__ import annotations
 

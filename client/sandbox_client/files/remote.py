@@ -1,8 +1,8 @@
 """Files of a sandbox: read, list and write them, through the file API and short shell commands.
 
-The tools use `Files` directly; `copy` uses its `upload`, `commit` and `cleanup`. A file is uploaded
-in pieces to a temporary name in the same directory, verified there by size and hash, and renamed:
-no reader sees a partial file.
+`Client` uses `Files` for single files; copies and the transfers of repositories use its `upload`,
+`commit` and `cleanup`. A file is uploaded in pieces to a temporary name in the same directory,
+verified there by size and hash, and renamed: no reader sees a partial file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shell scripts that `remote` and `copy` run in a sandbox, and how their output is read, pure.
+"""The shell scripts that run in a sandbox for its files, and the readers of their output; pure.
 
 A function such as `commit` returns a command line; `read_results` and `read_tree` read the output.
 Each script runs under `sh`, where the aliases of the user's shell do not apply, with tools that any

@@ -34,7 +34,7 @@ class FormatVerb(Protocol):
     """A function that returns the name of a tool, or a command line, for a verb in advice."""
 
     def __call__(self, verb: Verb, options: str = "") -> str:
-        """Return it; with `options` of the command line, which a tool does not have."""
+        """Return it, for a push or pull with `options` of the command line."""
         ...
 
 
