@@ -6,7 +6,6 @@ raised.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,18 +19,14 @@ from .errors import (
     InvalidResponse,
     KeyRejected,
     NotReady,
-    Paused,
     ProxyFailed,
     ProxyRefused,
     RateLimited,
-    RuntimeSilent,
     SandboxDeleted,
     SandboxError,
-    SandboxExpired,
-    SandboxFailed,
     SandboxNotFound,
-    SandboxUnreadable,
 )
+from .failures import DELETE_FIRST, DIAGNOSIS_DEADLINE, Failures
 from .listing import age_of, agreed_time, read_rows
 from .polling import Timing, backoff, ignore_progress, periodic_progress
 from .readiness import (
@@ -55,31 +50,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-DIAGNOSIS_DEADLINE = 5.0  # seconds
 PROBE_DEADLINE = 5.0  # seconds for the runtime to answer, before the status is read again
-STALE_STATUS_LOOKS = 3  # about a second
 LOST_DEADLINE = 10.0  # seconds until a change has to show if its response was lost
 CLOCK_SLACK = 2.0  # seconds by which the proxy's creation time may be before the request
-_NEXT_STEPS = {
-    State.READY: "Run commands in it with {run}",
-    State.PAUSED: "Start it again with {resume}",
-    State.FAILED: "Remove it with {delete}",
-    State.EXPIRED: "Remove it with {delete}",
-}
-_IS_GONE = (
-    "The proxy can read your other sandboxes, so that waiting does not help: the resource of this"
-    " one is gone from the cluster."
-)
-_MAY_BE_GONE = (
-    "If it stays so for some minutes, its resource may be gone from the cluster: then only"
-)
-_DELETE_FIRST = "Remove it with {delete}; if that fails, only"
-_REMOVAL = "the proxy's administrator can remove it, and its name is taken until then."
-# For a command that the pause may have ended: another run might repeat its effects.
-_AFTER_PAUSE = (
-    "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
-    " of the command before you send it again."
-)
 
 
 @dataclass(frozen=True)
@@ -93,6 +66,11 @@ class Sandboxes:
     proxy: Proxy
     timing: Timing = field(default_factory=Timing)
     without_pipes: dict[str, float] = field(default_factory=dict[str, float], repr=False)
+
+    @property
+    def failures(self) -> Failures:
+        """Explains failed requests by the status."""
+        return Failures(self.proxy, self.timing)
 
     async def create(
         self,
@@ -121,10 +99,10 @@ class Sandboxes:
                 request, lambda reply: sandboxes.read_created(reply, name), _exists, report
             )
         except AlreadyExists as error:
-            raise await self._with_existing_state(name, error) from None
+            raise await self.failures.explain_taken_name(name, error) from None
         if image is None and await self._existed_before(name, self.timing.clock() - start):
             taken = AlreadyExists(f"The name '{name}' is taken")
-            raise await self._with_existing_state(name, taken)
+            raise await self.failures.explain_taken_name(name, taken)
         outcome = await self._wait(State.READY, name, report, deadline)
         return replace(outcome, image=image or "")
 
@@ -135,10 +113,10 @@ class Sandboxes:
             SandboxUnreadable: the proxy has the sandbox, and cannot read its status.
         """
         try:
-            return await self._look(name)
+            return await self.failures.look(name)
         except ProxyFailed as error:
             message = f"The proxy cannot read the state of sandbox '{name}' in the cluster"
-            raise await self._explain_unreadable(name, error, message) from None
+            raise await self.failures.explain_unreadable(name, error, message) from None
 
     async def list(self) -> list[Row]:
         """Return all sandboxes, newest first, each with its state and age."""
@@ -155,7 +133,7 @@ class Sandboxes:
         now = agreed_time(self.timing.now(), reply.date)
         listed = sandboxes.read_listing(reply)
         chosen = [each for each in listed if not names or each.name in names]
-        return await read_rows(chosen, now, self._look), now
+        return await read_rows(chosen, now, self.failures.look), now
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox; the proxy may keep its files in /sandbox.
@@ -188,42 +166,6 @@ class Sandboxes:
         )
         outcome = await self._wait(State.READY, name, report, deadline)
         return replace(outcome, was_ready=was_ready)
-
-    async def explain_failure(
-        self, name: str, error: SandboxError, *, not_done: str = ""
-    ) -> SandboxError:
-        """Return a more exact error for a failed request to the runtime, or `error` itself.
-
-        The proxy's response is the same for a paused and a starting sandbox, and a plain 500 from
-        the deployed proxy, so the status is read. `not_done` names the effect that the request
-        certainly did not have; if it is empty, a command may have been started.
-        """
-        if not isinstance(error, NotReady | ProxyFailed):
-            return error
-        try:
-            sandbox = await self._status_after_failure(name)
-        except SandboxError as unread:
-            # A command that may be running is still followed: the cluster may be back soon.
-            is_lost = bool(not_done) and isinstance(unread, ProxyFailed)
-            message = (
-                f"The proxy cannot read the state of sandbox '{name}' in the cluster; {not_done}"
-            )
-            return await self._explain_unreadable(name, error, message) if is_lost else error
-        state, reason = sandbox.state, sandbox.explanation
-        outcome = not_done or f"no result: {error.message}"
-        if state is State.PAUSED:
-            advice = None if not_done else _AFTER_PAUSE
-            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
-        if state.is_over:
-            kind = SandboxExpired if state is State.EXPIRED else SandboxFailed
-            return kind(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
-        if state is State.READY and (
-            isinstance(error, NotReady) or "fetch failed" in error.message
-        ):
-            return _silence(name, error, outcome, is_certain=bool(not_done))
-        if not_done and isinstance(error, NotReady):
-            return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
-        return error
 
     async def _change(
         self,
@@ -258,8 +200,8 @@ class Sandboxes:
                     f"The proxy failed to {request.operation} sandbox '{request.sandbox}', and"
                     " cannot read its state in the cluster"
                 )
-                step = "Only" if request.operation == "delete" else _DELETE_FIRST
-                raise await self._explain_unreadable(
+                step = "Only" if request.operation == "delete" else DELETE_FIRST
+                raise await self.failures.explain_unreadable(
                     request.sandbox, error, message, step=step
                 ) from None
 
@@ -267,7 +209,7 @@ class Sandboxes:
         """Return whether a sandbox is older than `seconds` by the clock of the proxy."""
         try:
             now = accounts.read_health(await self.proxy.send(accounts.health())).time
-            age = age_of(await self._look(name, deadline=DIAGNOSIS_DEADLINE), now)
+            age = age_of(await self.failures.look(name, deadline=DIAGNOSIS_DEADLINE), now)
         except SandboxError:
             return False
         return age is not None and age > timedelta(seconds=seconds + CLOCK_SLACK)
@@ -283,7 +225,7 @@ class Sandboxes:
         for interval in backoff(random=self.timing.random):
             sandbox: Sandbox | None = None
             try:
-                sandbox = await self._look(name, deadline=LOST_DEADLINE)
+                sandbox = await self.failures.look(name, deadline=LOST_DEADLINE)
             except SandboxNotFound:
                 pass
             except SandboxError as error:
@@ -295,62 +237,12 @@ class Sandboxes:
             await self.timing.sleep(interval)
         raise AssertionError  # pragma: no cover  # the backoff never ends
 
-    async def _with_existing_state(self, name: str, error: AlreadyExists) -> AlreadyExists:
-        """Return the error with the state of the sandbox that has the name."""
-        message = f"You have a sandbox '{name}' already, and the proxy cannot read its state in the"
-        message += " cluster"
-        try:
-            sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
-        except ProxyFailed as unread:
-            explained = await self._explain_unreadable(name, unread, message)
-            if explained is unread:
-                return error
-            return AlreadyExists(
-                explained.message, advice=f"Choose another name. {explained.advice}"
-            )
-        except SandboxError:
-            return error
-        state = sandbox.state
-        created = f", created {sandbox.created_at}" if sandbox.created_at else ""
-        step = _NEXT_STEPS.get(state, "Check with {status} until it is ready")
-        return AlreadyExists(
-            f"You have a sandbox '{name}' already: it is {state.value} ({sandbox.explanation})"
-            f"{created}. It was left as it is",
-            advice=f"{step}, or choose another name.",
-        )
-
-    async def _look(self, name: str, *, deadline: float | None = None) -> Sandbox:
-        reply = await self.proxy.send(sandboxes.status(name), deadline=deadline)
-        return sandboxes.read_sandbox(reply, name)
-
-    async def _explain_unreadable(
-        self, name: str, error: SandboxError, message: str, *, step: str = _DELETE_FIRST
-    ) -> SandboxError:
-        """Return the error for a sandbox that the list shows as unreadable, or `error` itself.
-
-        `message` says what failed; the proxy's words follow it. `step` is for one that is gone.
-        """
-        if not isinstance(error, ProxyFailed):
-            return error
-        try:
-            listed = await self.proxy.send(
-                sandboxes.listing(), deadline=DIAGNOSIS_DEADLINE, attempts=1
-            )
-            states = {row.name: row.state for row in sandboxes.read_listing(listed)}
-        except SandboxError:
-            return error
-        if states.get(name) is not State.UNKNOWN:
-            return error
-        is_only_one = list(states.values()).count(State.UNKNOWN) == 1 < len(states)
-        reason = f"{_IS_GONE} {step}" if is_only_one else _MAY_BE_GONE
-        return SandboxUnreadable(
-            f"{message}: {error.message}", advice=f"{reason} {_REMOVAL}", status=error.status
-        )
-
     async def _is_ready(self, name: str) -> bool:
         """Return whether the sandbox is ready now; False if the status cannot be read."""
         try:
-            return (await self._look(name, deadline=DIAGNOSIS_DEADLINE)).state is State.READY
+            return (
+                await self.failures.look(name, deadline=DIAGNOSIS_DEADLINE)
+            ).state is State.READY
         except SandboxError:
             return False
 
@@ -358,7 +250,7 @@ class Sandboxes:
         self, goal: State, name: str, report: ProgressCallback, deadline: float
     ) -> WaitResult:
         async def look(seconds: float) -> Sandbox:
-            return await self._look(name, deadline=seconds)
+            return await self.failures.look(name, deadline=seconds)
 
         async def ask_runtime(seconds: float) -> str:
             return await self._ask_runtime(name, min(seconds, PROBE_DEADLINE))
@@ -377,7 +269,9 @@ class Sandboxes:
         if outcome.error is None:
             return outcome
         message = "the proxy cannot read it in the cluster"
-        return replace(outcome, error=await self._explain_unreadable(name, outcome.error, message))
+        return replace(
+            outcome, error=await self.failures.explain_unreadable(name, outcome.error, message)
+        )
 
     async def _ask_runtime(self, name: str, deadline: float) -> str:
         """Return why the runtime of a ready sandbox does not answer; an empty string if it does.
@@ -397,28 +291,6 @@ class Sandboxes:
         except ProxyRefused:
             pass
         return ""
-
-    async def _status_after_failure(self, name: str) -> Sandbox:
-        """Return the status after a command was refused: wait a second if it still says ready.
-
-        Right after a pause, the proxy refuses commands while the status is still the old one.
-        """
-        sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
-        for interval in itertools.islice(backoff(random=self.timing.random), STALE_STATUS_LOOKS):
-            if sandbox.state is not State.READY:
-                break
-            await self.timing.sleep(interval)
-            sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
-        return sandbox
-
-
-def _silence(name: str, error: SandboxError, outcome: str, *, is_certain: bool) -> RuntimeSilent:
-    """Return the error for a ready sandbox whose runtime does not answer."""
-    return RuntimeSilent(
-        f"Sandbox '{name}' is ready, but its runtime does not answer yet; {outcome}",
-        advice=None if is_certain else error.advice,
-        retryable=error.retryable,
-    )
 
 
 def _read_done(reply: Reply) -> bool:

@@ -22,11 +22,11 @@ from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition, SessionLost
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.pipes import AFTER_OUTPUT
+from sandbox_client.failures import DIAGNOSIS_DEADLINE
 from sandbox_client.masking import masked
 from sandbox_client.output import Part
 from sandbox_client.polling import LongPolls
 from sandbox_client.presentation.commands import describe_ending, describe_unreachable
-from sandbox_client.sandboxes import DIAGNOSIS_DEADLINE
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (

@@ -136,7 +136,7 @@ class RemoteCommand(ABC):
         try:
             reply = await self._sandboxes.proxy.send(request, deadline=deadline)
         except NOTHING_DONE as error:
-            raise await self._sandboxes.explain_failure(
+            raise await self._sandboxes.failures.explain(
                 self.name, error, not_done="the command was not run"
             ) from None
         except SandboxError as error:
@@ -197,7 +197,7 @@ class RemoteCommand(ABC):
         except SandboxError as error:
             if not sent and request.operation != "open session":
                 raise await explain_unreadable(self._sandboxes, self.name, error) from None
-            raise await self._sandboxes.explain_failure(
+            raise await self._sandboxes.failures.explain(
                 self.name, error, not_done="" if sent else "the command was not run"
             ) from None
 
@@ -207,5 +207,7 @@ async def explain_unreadable(sandboxes: Sandboxes, name: str, error: SandboxErro
 
     A resumed sandbox does not have them again, so that the advice is not to try again.
     """
-    explained = await sandboxes.explain_failure(name, error, not_done="its commands cannot be read")
+    explained = await sandboxes.failures.explain(
+        name, error, not_done="its commands cannot be read"
+    )
     return explained.but(advice=_ENDED_BY_PAUSE) if isinstance(explained, Paused) else explained

@@ -300,7 +300,7 @@ class Files:
             not_done = (
                 "the copy ended early" if self.outage.is_copy_under_way else "nothing was done"
             )
-            raise await self.sandboxes.explain_failure(
+            raise await self.sandboxes.failures.explain(
                 request.sandbox, error, not_done=not_done
             ) from None
 
