@@ -12,7 +12,8 @@ import httpx
 import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.cli.console import Console
-from sandbox_client.cli.copy import CopyProgress, Transfer, format_rate, parse_transfer
+from sandbox_client.cli.copy import Transfer, format_rate, parse_transfer
+from sandbox_client.cli.copy_progress import CopyProgress
 from sandbox_client.files.model import FileEntry
 
 from tests.client.file_stub import SandboxStub, file_error, script_output
