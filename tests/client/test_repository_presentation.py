@@ -32,7 +32,6 @@ SURVEY = Survey(
     submodules=("lib",),
     embedded=("inner/",),
     lfs_files=2,
-    unmerged=0,
     in_progress="a merge",
 )
 PLAN = PushPlan(

@@ -41,11 +41,6 @@ class FileEntry:
     size: int
     mode: int = 0o644
 
-    @property
-    def is_executable(self) -> bool:
-        """Whether its owner may execute it."""
-        return bool(self.mode & 0o100)
-
 
 @dataclass(frozen=True)
 class Skipped:

@@ -50,7 +50,6 @@ class Survey:
     submodules: tuple[str, ...]
     embedded: tuple[str, ...]
     lfs_files: int
-    unmerged: int
     in_progress: str
     only_in_history: frozenset[str] = frozenset()
     has_history: bool = False
@@ -99,7 +98,6 @@ def survey(repository: Repository, *, history: bool = False) -> Survey:
         submodules=tuple(path for meta, path in entries if meta.startswith(GITLINK)),
         embedded=tuple(each for each in others if each.endswith("/")),
         lfs_files=len(_lfs_files(git)),
-        unmerged=len({path for meta, path in entries if not meta.endswith(" 0")}),
         in_progress=repository.in_progress,
         only_in_history=frozenset(earlier - now),
         has_history=history,
