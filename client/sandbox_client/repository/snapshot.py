@@ -211,6 +211,8 @@ class _Index:
 
     def restore(self, entries: dict[str, Withheld | None]) -> None:
         """Give paths these versions, or remove them."""
+        if not entries:
+            return
         gone = [path for path, entry in entries.items() if entry is None]
         self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=nul_list(gone))
         lines = b"".join(index_line(entry) for entry in entries.values() if entry)
