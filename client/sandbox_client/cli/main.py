@@ -46,7 +46,8 @@ MODULES: Final = {
     "agent": ("agent",),
     "repositories": ("push", "pull"),
     "copy": ("cp",),
-    "login": ("doctor", "login"),
+    "doctor": ("doctor",),
+    "login": ("login",),
 }
 VERBS: Final = tuple(verb for verbs in MODULES.values() for verb in verbs)
 
