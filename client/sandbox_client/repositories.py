@@ -42,6 +42,7 @@ from .repository.incoming import (
 )
 from .repository.local import open_repository
 from .repository.model import (
+    APPLYING,
     IMPORTING,
     UNPACKING,
     Pull,
@@ -282,12 +283,22 @@ class Repositories:
         options: PullOptions,
         result: Pull,
     ) -> Pull:
-        """Check the work, then make the branch and apply it: that is not interrupted."""
+        """Check the work, then make the branch, which is not interrupted, and apply the work."""
         transfer.begin("checking the work")
         async with transfer.managed(manager) as work:
             transfer.begin(IMPORTING)
             finish = partial(_finish, transfer.store, sent, exported, options, result, work)
-            return await transfer.in_thread(finish, to_end=True)
+            pull = await transfer.in_thread(finish, to_end=True)
+            if not options.apply:
+                return pull
+            transfer.begin(APPLYING)
+            apply = partial(apply_and_record, transfer.store, sent, work)
+            allow = options.allow_programs
+            try:
+                applied = await transfer.in_thread(partial(apply, allow_runs_later=allow))
+            except RepositoryRefused as error:
+                return replace(pull, not_applied=error)
+            return replace(pull, applied_part=applied.part)
 
 
 def _directory(options: PushOptions | PullOptions) -> str | None:
@@ -330,14 +341,14 @@ def _finish(
     result: Pull,
     work: CheckedWork,
 ) -> Pull:
-    """Make the branch of checked work, and apply that if it is asked for."""
+    """Make the branch of checked work, and compare that with what was sent."""
     imported = Imported(result.branch, sent.imported, sent.imported)
     if exported.size:
         imported = import_and_record(store, sent, work, exported, result.branch)
     summary = summarize(work)
     head = store.repository.relation_to(imported.new)
     ignored = ignored_paths(store.repository, (each.path for each in summary.files))
-    result = replace(
+    return replace(
         result,
         head=head,
         base=sent.snapshot if head != "related" or sent.snapshot != sent.head else "",
@@ -349,11 +360,3 @@ def _finish(
         overwrites=here(store.repository, ignored),
         diff=read_diff(work, options.max_diff) if options.max_diff else "",
     )
-    if not options.apply:
-        return result
-    try:
-        allow = options.allow_programs
-        applied = apply_and_record(store, sent, work, allow_runs_later=allow)
-    except RepositoryRefused as error:
-        return replace(result, not_applied=error)
-    return replace(result, applied_part=applied.part)

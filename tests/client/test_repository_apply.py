@@ -12,6 +12,7 @@ from tests.client.repository_stub import (
     Exchange,
     commit_all,
     exchange_with_work,
+    fingerprint,
     git,
     write,
 )
@@ -173,16 +174,54 @@ def test_nothing_is_applied_of_work_that_the_agent_took_back(exchange: Exchange)
     assert status(exchange) == []
 
 
-def test_work_that_git_applies_in_part_is_not_said_to_be_undone(exchange: Exchange) -> None:
-    git(exchange.top, "config", "filter.f.smudge", "false")
+def test_a_filter_that_fails_changes_nothing(exchange: Exchange) -> None:
+    git(exchange.top, "config", "filter.f.smudge", "cat; exit 1")
     git(exchange.top, "config", "filter.f.clean", "cat")
     git(exchange.top, "config", "filter.f.required", "true")
-    (exchange.top / ".git" / "info" / "attributes").write_text("*.txt filter=f\n")
+    write(exchange.top, {".git/info/attributes": "d/* filter=f\n"})
+    (exchange.box / "d" / "b.txt").unlink()
+    write(exchange.box, {"d/c.txt": "x\n"})
+    exchange.pull()
+    before = fingerprint(exchange.top)
 
-    with pytest.raises(RepositoryRefused, match="could not apply all of the work") as caught:
+    with pytest.raises(RepositoryRefused, match=r"could not apply .*d/c\.txt: smudge") as caught:
         exchange.apply()
 
-    assert "git checkout ." in caught.value.advice
+    assert fingerprint(exchange.top) == before
+    assert caught.value.advice.startswith("The working tree is as it was")
+
+
+def test_files_are_written_as_git_checks_them_out(exchange: Exchange) -> None:
+    write(exchange.top, {"up.sh": "tr a-z A-Z\n", ".gitattributes": "*.txt filter=up eol=crlf\n"})
+    git(exchange.top, "config", "filter.up.smudge", "sh ./up.sh")  # at the top
+    git(exchange.top, "config", "filter.up.clean", "tr A-Z a-z")
+    commit_all(exchange.top)
+    write(exchange.box, {"run.sh": "x\n"})
+    (exchange.box / "run.sh").chmod(0o755)
+    (exchange.box / "link").symlink_to("a.txt")
+
+    exchange.apply(allow_runs_later=True)
+
+    assert (exchange.top / "a.txt").read_bytes() == b"BETTER\r\n"
+    assert (exchange.top / "run.sh").stat().st_mode & 0o111
+    assert (exchange.top / "link").readlink().name == "a.txt"
+    assert status(exchange) == ["M a.txt", "?? link", "?? run.sh"]
+
+
+def test_changes_that_git_overlooks_are_kept(exchange: Exchange) -> None:
+    lines = [f"{each}\n" for each in range(40)]
+    write(exchange.top, {"long.txt": "".join(lines)})
+    commit_all(exchange.top)
+    exchange.pull()
+    git(exchange.top, "branch", "-D", "sandbox/box")
+    exchange.push()
+    git(exchange.top, "update-index", "--assume-unchanged", "long.txt")
+    write(exchange.top, {"long.txt": "".join(["mine\n", *lines])})
+    write(exchange.box, {"long.txt": "".join([*lines, "theirs\n"])})
+
+    exchange.apply()
+
+    assert (exchange.top / "long.txt").read_text() == "".join(["mine\n", *lines, "theirs\n"])
 
 
 def test_a_push_begins_anew(exchange: Exchange) -> None:

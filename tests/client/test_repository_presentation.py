@@ -22,7 +22,7 @@ from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import Part
 from sandbox_client.repository.branch import CommitRow, FileRow, Summary
 from sandbox_client.repository.file_kinds import RunsLater
-from sandbox_client.repository.model import IMPORTING, UNPACKING
+from sandbox_client.repository.model import APPLYING, IMPORTING, UNPACKING
 from sandbox_client.repository.snapshot import Survey
 
 SURVEY = Survey(
@@ -206,7 +206,8 @@ def test_paths_that_git_ignores_here_are_named() -> None:
         (["packing the repository"], "while packing the repository: nothing was changed"),
         ([UNPACKING], "may have unpacked a part: push again, which completes it"),
         ([UNPACKING, "looking at the sandbox"], "sandbox: the repository has arrived"),
-        ([IMPORTING], "pull again to see the branch"),
+        ([IMPORTING], "and not applied; pull again to see the branch"),
+        ([IMPORTING, APPLYING], "the working tree has all of the changes or none of them"),
     ],
 )
 def test_an_interruption_is_told_with_its_effect(steps: list[str], line: str) -> None:

@@ -278,6 +278,26 @@ def test_ctrl_c_during_the_download_changes_nothing_here(
     assert [*(tmp_path / "sandboxes").glob("*/home/.remote-sandbox-*")] == []
 
 
+@without_quirks
+def test_a_signal_while_work_is_applied_leaves_the_working_tree_as_it_was(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    write(top, {".git/info/attributes": "*.slow filter=slow\n"})
+    git(top, "config", "filter.slow.smudge", "touch ~/waits; sleep 60; cat")
+    succeed(tmp_path, "push", BOX)
+    write(work_directory(tmp_path / "sandboxes") / "project", {"a.txt": "x\n", "z.slow": "x\n"})
+    succeed(tmp_path, "pull", BOX)
+    before = fingerprint(top)
+    process = start(tmp_path, "pull", "--apply", BOX)
+    wait_for((tmp_path / "waits").exists)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "the working tree has all of the changes or none of them" in errors
+    assert fingerprint(top) == before
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     ended = threading.Event()
     for _ in range(int(DEADLINE / 0.02)):

@@ -22,7 +22,13 @@ from sandbox_client.presentation.repositories import (
     pull_content,
     push_content,
 )
-from sandbox_client.repository.model import IMPORTING, UNPACKING, PullOptions, PushOptions
+from sandbox_client.repository.model import (
+    APPLYING,
+    IMPORTING,
+    UNPACKING,
+    PullOptions,
+    PushOptions,
+)
 
 from .command import FAILED, OK, Argument, SandboxName, command
 from .console import Console
@@ -36,8 +42,9 @@ if TYPE_CHECKING:
 # The effect of an interruption, by the activity.
 _INTERRUPTED = {
     UNPACKING: "the sandbox may have unpacked a part: push again, which completes it",
-    IMPORTING: "the work was fetched and checked; pull again to see the branch,"
-    " and after --apply, look with `git status`",
+    IMPORTING: "the work was fetched and checked, and not applied; pull again to see the branch",
+    APPLYING: "the branch is made; the working tree has all of the changes or none of them:"
+    " look with `git status`",
 }
 RepositoryDirectory = Annotated[
     str, Argument("--repo", metavar="DIR", help="a directory of the repository (default: .)")

@@ -1,4 +1,7 @@
-"""Apply the changes of checked work to the working tree, all that are new there or none."""
+"""Apply the changes of checked work to the working tree, all that are new there or none.
+
+Git makes the new files aside, with the filters of the person; then they replace the old ones.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,17 @@ from sandbox_client.text import pluralize
 
 from .branch import Summary, read_patch, summarize
 from .git import reason_of
-from .names import decode, nul_list, shown
+from .names import decode, encode, join_shown, nul_list, shown
 from .trees import kinds_of
+from .working_tree import AS_IT_WAS, Replacement, state_of, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .local import Repository
+    from .process import Finished
     from .quarantine import CheckedWork
-
-_NAMED = 5  # paths in a message
+    from .working_tree import Workspace
 
 
 class Part(Enum):
@@ -46,22 +50,40 @@ def apply_work(
 ) -> Applied:
     """Apply the new part of checked work to the working tree; commit nothing.
 
-    `allow_runs_later` also allows paths that git ignores here.
+    An apply that a killed process has left unfinished is undone first. `allow_runs_later` also
+    allows paths that git ignores here.
 
     Raises:
         RepositoryRefused: another worktree was sent, the working tree is not clean, the changes do
-            not fit, or one is dangerous and that is not allowed.
+            not fit, one is dangerous and that is not allowed, or a file cannot be written.
     """
     _require_same_worktree(repository, work)
+    try:
+        with workspace(repository) as space:
+            return _apply(repository, work, space, allow_runs_later=allow_runs_later)
+    except OSError as exc:
+        place = f"{shown(str(exc.filename))}: " if exc.filename else ""
+        raise RepositoryRefused(
+            f"The work cannot be written: {place}{exc.strerror}", advice=AS_IT_WAS
+        ) from exc
+
+
+def _apply(
+    repository: Repository, work: CheckedWork, space: Workspace, *, allow_runs_later: bool
+) -> Applied:
     part, base = _new_part(repository, work)
     if part is Part.NOTHING:
         return Applied(part, Summary((), (), ()))
-    _require_clean(repository)
     summary = summarize(work, base)
+    old = {
+        each.path: None if each.status == "A" else state_of(repository.top, each.path)
+        for each in summary.files
+    }
+    _require_clean(repository)
     if summary.runs_later and not allow_runs_later:
         raise RepositoryRefused(
             f"The work changes {pluralize(len(summary.runs_later), 'file')} that would run on this"
-            f" machine: {_named([each.path for each in summary.runs_later])}",
+            f" machine: {join_shown([each.path for each in summary.runs_later])}",
             advice="Look at them in the branch; then merge it, or allow it with"
             " `remote-sandbox pull --apply --allow-programs`.",
         )
@@ -73,17 +95,58 @@ def apply_work(
     if ignored and not allow_runs_later:
         raise RepositoryRefused(
             f"The work changes {pluralize(len(ignored), 'file')} in paths that git ignores here:"
-            f" {_named(ignored)}",
+            f" {join_shown(ignored)}",
             advice="They would be among files of yours that git does not show. Look at them in the"
             " branch; then allow it with `remote-sandbox pull --apply --allow-programs`.",
         )
-    if reason := _try(repository, patch):
-        raise RepositoryRefused(
-            f"Git could not apply all of the work: {reason}",
-            advice="A part may be in the working tree, which was clean: look with `git status`;"
-            " `git checkout .` brings tracked files back.",
-        )
+    _make_files(repository, work, patch, {path for path, state in old.items() if state}, space)
+    new = {
+        each.path: None if each.status == "D" else space.state_of_new(each.path)
+        for each in summary.files
+    }
+    space.replace([Replacement(path, old[path], new[path]) for path in old])
     return Applied(part, summary)
+
+
+def _make_files(
+    repository: Repository, work: CheckedWork, patch: bytes, old: set[str], space: Workspace
+) -> None:
+    """Let git make the new files aside, with a temporary index that has the `old` ones alone.
+
+    Raises:
+        RepositoryRefused: it fails, or a filter does.
+    """
+    git = repository.git.with_variables(
+        GIT_INDEX_FILE=str(space.path / "index"), GIT_OBJECT_DIRECTORY=str(work.stage.objects)
+    )
+    entries, unsure = _entries(repository, old)
+    for stdin, *words in (
+        (entries, "update-index", "-z", "--index-info"),
+        (unsure, "update-index", "--add", "-z", "--stdin"),
+        (patch, "apply", "--cached", "--whitespace=nowarn", "-"),
+        (b"", "checkout-index", "--all", f"--prefix={space.new}/"),
+    ):
+        if reason := _failure(git.ask(*words, stdin=stdin)):
+            raise RepositoryRefused(
+                f"Git could not apply the work: {reason}",
+                advice=f"{AS_IT_WAS} If a filter of git failed, correct that; or merge the branch.",
+            )
+
+
+def _entries(repository: Repository, paths: set[str]) -> tuple[bytes, bytes]:
+    """Return the entries of the index for files, and the paths of those that are to be read again.
+
+    The working tree is clean, but git may have been told to overlook or to ignore a file.
+    """
+    lines: list[bytes] = []
+    unsure = set(paths)
+    for each in repository.git.names("ls-files", "-z", "--stage", "-v"):
+        meta, _, path = each.partition("\t")
+        if path in unsure:
+            lines.append(encode(f"{meta[2:]}\t{path}\0"))
+            if meta.startswith("H"):  # else it is assumed to be unchanged, or left out of checkouts
+                unsure.remove(path)
+    return b"".join(lines), nul_list(sorted(unsure))
 
 
 def _new_part(repository: Repository, work: CheckedWork) -> tuple[Part, str]:
@@ -120,15 +183,15 @@ def _applied_before(work: CheckedWork) -> str:
 
 def _has(repository: Repository, patch: bytes) -> bool:
     """Return whether the working tree has the changes of a patch already."""
-    return not patch or _try(repository, patch, "--check", "--reverse") == ""
+    return not patch or _check(repository, patch, "--reverse") == ""
 
 
 def _fits(repository: Repository, patch: bytes) -> bool:
-    return bool(patch) and _try(repository, patch, "--check") == ""
+    return bool(patch) and _check(repository, patch) == ""
 
 
 def _require_fit(repository: Repository, patch: bytes) -> None:
-    if reason := _try(repository, patch, "--check"):
+    if reason := _check(repository, patch):
         raise RepositoryRefused(
             f"The work does not fit the files here: {reason}",
             advice="Look at the branch with `git diff`. `git merge` shows conflicts, but"
@@ -136,9 +199,13 @@ def _require_fit(repository: Repository, patch: bytes) -> None:
         )
 
 
-def _try(repository: Repository, patch: bytes, *options: str) -> str:
-    """Run git apply; return the reason for which it refuses, or an empty string."""
-    result = repository.git.ask("apply", "--whitespace=nowarn", *options, "-", stdin=patch)
+def _check(repository: Repository, patch: bytes, *options: str) -> str:
+    """Return the reason for which git refuses to apply a patch, or an empty string."""
+    words = ("apply", "--whitespace=nowarn", "--check", *options, "-")
+    return _failure(repository.git.ask(*words, stdin=patch))
+
+
+def _failure(result: Finished) -> str:
     return "" if result.code == 0 else reason_of(result.errors) or "git does not say why"
 
 
@@ -196,12 +263,6 @@ def _require_clean(repository: Repository) -> None:
     status = git.names("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
     if status:
         raise RepositoryRefused(
-            f"The working tree is not clean: {_named([each[3:] for each in status])}",
+            f"The working tree is not clean: {join_shown([each[3:] for each in status])}",
             advice="Commit or stash the changes first, or merge the branch.",
         )
-
-
-def _named(paths: Iterable[str]) -> str:
-    found = list(paths)
-    rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(map(shown, found[:_NAMED])) + rest

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Activities after which a cancellation has left something.
 UNPACKING = "unpacking the repository in the sandbox"
 IMPORTING = "making the branch"
+APPLYING = "applying the work to the working tree"
 
 
 @dataclass(frozen=True)

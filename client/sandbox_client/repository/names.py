@@ -13,7 +13,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _UNSHOWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode categories
 MAX_SHOWN = 200  # characters of a name or a subject
@@ -41,6 +41,12 @@ def shown(text: str, most: int = MAX_SHOWN) -> str:
     """
     line = "".join(map(_shown_character, text[: most + 1]))
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def join_shown(paths: Sequence[str], most: int = 5) -> str:
+    """Return the first paths, safe to print, and the number of the others."""
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(map(shown, paths[:most])) + more
 
 
 def _shown_character(character: str) -> str:

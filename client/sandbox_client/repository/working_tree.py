@@ -1,0 +1,320 @@
+"""Replace files of the working tree, all or none, also if this process is killed in the middle.
+
+The new files are made in a directory below `.git` first. Then each old file is moved there, and the
+new one to its place. A journal in that directory has the state of each file before and after: with
+it, a failure is undone at once, and the work of a process that was killed by the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import filecmp
+import json
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox_client.errors import RepositoryRefused
+from sandbox_client.text import pluralize
+
+from .names import join_shown, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from .local import Repository
+
+_LOCK, _JOURNAL = "apply.lock", "journal.json"
+_UNFINISHED, _KEPT = "apply-", "kept-"
+AS_IT_WAS = "The working tree is as it was."
+
+
+class State(NamedTuple):
+    """The state of a file or a link, which an edit changes; a move does not."""
+
+    mode: int
+    size: int
+    modified: int  # nanoseconds since 1970
+
+
+_BLOCKED = State(0, 0, 0)  # of a path below a file or a link, which is not followed
+
+
+class Replacement(NamedTuple):
+    """A path with the state of its old and of its new file; None stands for no file."""
+
+    path: str
+    old: State | None
+    new: State | None
+
+
+def state_of(top: str, path: str) -> State | None:
+    """Return the state of a file of the working tree, None for none, or for a directory."""
+    for parent in _parents(path):
+        found = _status(_join(top, parent))
+        if found is None:
+            return None
+        if not stat.S_ISDIR(found.st_mode):
+            return _BLOCKED
+    found = _status(_join(top, path))
+    if found is None or stat.S_ISDIR(found.st_mode):
+        return None
+    return State(found.st_mode, found.st_size, found.st_mtime_ns)
+
+
+@contextmanager
+def workspace(repository: Repository) -> Generator[Workspace]:
+    """Make the directory for the new files of a working tree; undo an unfinished change first.
+
+    Raises:
+        RepositoryRefused: another process has one, or the change cannot be undone completely.
+        OSError: it cannot be made.
+    """
+    base = Path(repository.git_dir, "remote-sandbox")
+    base.mkdir(mode=0o700, exist_ok=True)
+    with (base / _LOCK).open("ab") as lock:  # ends with the process
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RepositoryRefused(
+                "Another process applies work to this working tree",
+                advice="Wait until that has ended; then try again.",
+            ) from None
+        for each in sorted(base.glob(f"{_UNFINISHED}*")):
+            Workspace(repository.top, each).undo()
+        made = Workspace(repository.top, Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=base)))
+        try:
+            yield made
+        finally:
+            made.remove()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A directory with new files for the working tree `top`, below `new`."""
+
+    top: str
+    path: Path
+
+    @property
+    def new(self) -> str:
+        """The directory of the new files, each below its path."""
+        return str(self.path / "new")
+
+    def state_of_new(self, path: str) -> State:
+        """Return the state of a new file.
+
+        Raises:
+            FileNotFoundError: it was not made.
+        """
+        found = state_of(self.new, path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "it was not made", path)
+        return found
+
+    @property
+    def _old(self) -> str:
+        return str(self.path / "old")
+
+    @property
+    def _journal(self) -> Path:
+        return self.path / _JOURNAL
+
+    def remove(self) -> None:
+        """Remove the directory, unless its change is unfinished."""
+        if not self._journal.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def replace(self, files: Sequence[Replacement]) -> None:
+        """Replace files by those of `new`, and remove those without a new one.
+
+        Raises:
+            RepositoryRefused: one is not in its old state any more, or cannot be put back.
+            OSError: one cannot be moved; the working tree is as it was.
+        """
+        directories = self._directories(files)
+        self._save({"files": files, "directories": directories})
+        try:
+            # Removed first: a directory that gets empty may become a file.
+            for each in sorted(files, key=lambda each: each.new is not None):
+                self._replace(each)
+            self._journal.unlink()
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """Put the old files back; leave each file that was edited since, and keep the old one.
+
+        Raises:
+            RepositoryRefused: some were left, or cannot be put back.
+        """
+        if self._journal.exists():
+            try:
+                if left := self._undo():
+                    raise self._keep(left)
+                self._journal.unlink()
+            except (OSError, ValueError, TypeError, KeyError) as exc:
+                reason = exc.strerror if isinstance(exc, OSError) else "its journal is damaged"
+                raise RepositoryRefused(
+                    f"An unfinished --apply cannot be undone: {reason}",
+                    advice=f"The files as they were before are in {shown(self._old)}. Try again,"
+                    " which goes on with that; or move them back and remove"
+                    f" {shown(str(self.path))}.",
+                ) from exc
+        self.remove()
+
+    def _directories(self, files: Iterable[Replacement]) -> dict[str, int]:
+        """Return the modes of the directories that are at, or above, these paths."""
+        found: dict[str, int] = {}
+        for each in files:
+            for path in (*_parents(each.path), each.path):
+                status = None if path in found else _status(_join(self.top, path))
+                if status and stat.S_ISDIR(status.st_mode):
+                    found[path] = stat.S_IMODE(status.st_mode)
+        return found
+
+    def _save(self, journal: dict[str, Any]) -> None:
+        part = self.path / "journal.part"
+        with part.open("w", encoding="ascii") as file:
+            json.dump(journal, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._journal)
+
+    def _replace(self, each: Replacement) -> None:
+        place = _join(self.top, each.path)
+        if each.old == _BLOCKED or state_of(self.top, each.path) != each.old:
+            raise RepositoryRefused(
+                f"A file was changed while the work was applied: {shown(each.path)}",
+                advice="Nothing was applied. Commit or stash the change, or merge the branch.",
+            )
+        if each.old:
+            _move(place, _join(self._old, each.path))
+        if each.new is None:
+            _remove_empty(_join(self.top, parent) for parent in reversed(_parents(each.path)))
+            return
+        if _is_directory(place):
+            os.rmdir(place)  # noqa: PTH106
+        _move(_join(self.new, each.path), place)
+
+    def _undo(self) -> list[str]:
+        """Undo the change; return the paths that were left."""
+        journal = json.loads(self._journal.read_text(encoding="ascii"))
+        files = [Replacement(path, _read(old), _read(new)) for path, old, new in journal["files"]]
+        directories: dict[str, int] = journal["directories"]
+        added = [each for each in files if each.old is None]
+        left = [each.path for each in added if not self._remove_new(each)]
+        made = {parent for each in added for parent in _parents(each.path)} - directories.keys()
+        for path in sorted(made, reverse=True):
+            if state_of(self.top, path) is None:
+                _remove_empty([_join(self.top, path)])
+        for path, mode in sorted(directories.items()):
+            place = _join(self.top, path)
+            if state_of(self.top, path) is None and not _is_directory(place):
+                os.mkdir(place)  # noqa: PTH102  # a name may not be UTF-8
+                os.chmod(place, mode)  # noqa: PTH101
+        return left + [each.path for each in files if each.old and not self._put_back(each)]
+
+    def _remove_new(self, each: Replacement) -> bool:
+        """Remove a file that had no old one; return whether it is not left."""
+        found = state_of(self.top, each.path)
+        if found == each.new:
+            os.unlink(_join(self.top, each.path))  # noqa: PTH108
+            return True
+        return found is None or os.path.lexists(_join(self.new, each.path))  # not moved yet
+
+    def _put_back(self, each: Replacement) -> bool:
+        """Put an old file back; return whether it is in its place."""
+        kept, place = _join(self._old, each.path), _join(self.top, each.path)
+        if not os.path.lexists(kept):
+            return True  # it was not moved yet, or is back
+        found = state_of(self.top, each.path)
+        if found not in {None, each.new}:
+            return found != _BLOCKED and _is_same(kept, place)
+        if _is_directory(place):
+            _remove_empty([place])
+            if _is_directory(place):
+                return False
+        _move(kept, place)
+        return True
+
+    def _keep(self, left: Sequence[str]) -> RepositoryRefused:
+        """Keep the old files of paths that were left; return the error that names them."""
+        kept = self.path.with_name(self.path.name.replace(_UNFINISHED, _KEPT, 1))
+        self.path.rename(kept)
+        (kept / _JOURNAL).unlink()
+        shutil.rmtree(kept / "new", ignore_errors=True)
+        return RepositoryRefused(
+            f"An unfinished --apply was undone, but for {pluralize(len(left), 'file')} that changed"
+            f" since: {join_shown(left)}",
+            advice="They were left as they are. The files that were in their places before are in"
+            f" {shown(str(kept / 'old'))}.",
+        )
+
+
+def _read(state: list[int] | None) -> State | None:
+    return None if state is None else State(*state)
+
+
+def _join(top: str, path: str) -> str:
+    return os.path.join(top, path)  # noqa: PTH118  # a name may not be UTF-8
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_directory(path: str) -> bool:
+    found = _status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _remove_empty(directories: Iterable[str]) -> None:
+    """Remove directories, up to the first one that is not empty."""
+    with suppress(OSError):
+        for each in directories:
+            os.rmdir(each)  # noqa: PTH106
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two files have the same content, or two links the same target."""
+    links = [os.path.islink(each) for each in (one, other)]  # noqa: PTH114
+    if any(links):
+        return all(links) and os.readlink(one) == os.readlink(other)  # noqa: PTH115
+    return os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)  # noqa: PTH113
+
+
+def _move(source: str, target: str) -> None:
+    """Move a file or a link, also to another file system; make the directories of its place."""
+    parent = os.path.dirname(target)  # noqa: PTH120
+    os.makedirs(parent, exist_ok=True)  # noqa: PTH103
+    try:
+        os.replace(source, target)  # noqa: PTH105
+    except OSError as exc:
+        if exc.errno != errno.EXDEV:
+            raise
+        part = _join(parent, f".remote-sandbox-{secrets.token_hex(8)}")
+        try:
+            shutil.copy2(source, part, follow_symlinks=False)
+            os.replace(part, target)  # noqa: PTH105
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(part)  # noqa: PTH108
+            raise
+        os.unlink(source)  # noqa: PTH108
