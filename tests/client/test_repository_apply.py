@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,6 +163,35 @@ def test_all_is_applied_again_after_the_person_discarded_it(
 
     for name, text in {"a.txt": "better\n", **later}.items():
         assert (exchange.top / name).read_text() == text
+
+
+@pytest.mark.parametrize("later", [{}, {"c.txt": "x\n"}])
+def test_a_later_part_is_applied_again_after_the_person_discarded_it(
+    exchange: Exchange, later: dict[str, str | bytes]
+) -> None:
+    exchange.apply()
+    commit_all(exchange.top, "Take the work")
+    write(exchange.box, {"d/b.txt": "y\n"})
+    exchange.apply()
+    git(exchange.top, "checkout", "-q", ".")
+    write(exchange.box, later)
+
+    applied = exchange.apply()
+
+    assert applied.part is Part.AGAIN
+    assert {each.path for each in applied.summary.files} == {"d/b.txt", *later}
+    assert exchange.apply().part is Part.NOTHING
+
+
+def test_an_earlier_record_has_the_last_commit_that_was_applied(exchange: Exchange) -> None:
+    exchange.apply()
+    commit_all(exchange.top)
+    (path,) = (exchange.top / ".git" / "remote-sandbox" / "sent").glob("*/*.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "applied": record["applied"][0]}))
+    write(exchange.box, {"d/b.txt": "y\n"})
+
+    assert exchange.apply().part is Part.NEWER
 
 
 def test_nothing_is_applied_of_work_that_the_agent_took_back(exchange: Exchange) -> None:

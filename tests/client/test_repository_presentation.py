@@ -167,7 +167,7 @@ def test_a_pull_of_another_kind(pull: Pull, line: str) -> None:
     [
         (Part.ALL, True, "applied to the working tree, not committed"),
         (Part.NEWER, True, "not committed: the changes since the last --apply"),
-        (Part.AGAIN, True, "all of it, as the changes of the last --apply were not there any more"),
+        (Part.AGAIN, True, "also changes of an earlier --apply, which were not there any more"),
         (
             Part.NOTHING,
             False,

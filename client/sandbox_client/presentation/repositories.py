@@ -23,8 +23,8 @@ _MIN_PATH = 10  # columns
 _APPLIED = {  # by the value of a `Part`
     "all": "applied to the working tree, not committed",
     "newer": "applied to the working tree, not committed: the changes since the last --apply",
-    "again": "applied to the working tree, not committed: all of it, as the changes of the last"
-    " --apply were not there any more",
+    "again": "applied to the working tree, not committed: also changes of an earlier --apply, which"
+    " were not there any more",
     "nothing": "nothing new to apply: all of it was applied before, or is here already",
 }
 

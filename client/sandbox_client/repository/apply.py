@@ -16,7 +16,6 @@ from sandbox_client.text import pluralize
 from .branch import Summary, read_patch, summarize
 from .git import reason_of
 from .names import decode, encode, join_shown, nul_list, shown
-from .trees import kinds_of
 from .working_tree import AS_IT_WAS, Replacement, state_of, workspace
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Part(Enum):
 
     ALL = "all"
     NEWER = "newer"  # than the work that was applied before
-    AGAIN = "again"  # all of it, as the person has discarded it
+    AGAIN = "again"  # with work that was applied before, as the person has discarded it
     NOTHING = "nothing"  # the working tree has it already
 
 
@@ -152,33 +151,24 @@ def _entries(repository: Repository, paths: set[str]) -> tuple[bytes, bytes]:
 def _new_part(repository: Repository, work: CheckedWork) -> tuple[Part, str]:
     """Return the part of the work that the working tree lacks, and the commit before it.
 
-    The working tree decides: the person may have committed, merged or discarded earlier work.
+    The working tree decides: the person may have committed, merged or discarded earlier work. The
+    part begins after the earliest --apply since which all changes are lacking.
     """
-    start, applied = work.sent.commit, _applied_before(work)
-    if applied in {"", work.tip}:
-        whole = read_patch(work, start, binary=True)
-        has_it, fits = _has(repository, whole), _fits(repository, whole)
-        if applied and (has_it or not fits):
-            return Part.NOTHING, applied
-        if has_it and not fits:
-            return Part.NOTHING, start
-        return (Part.AGAIN if applied else Part.ALL), start
-    before = read_patch(work, start, binary=True, tip=applied)
-    if not _has(repository, before) and _fits(repository, before):
-        return Part.AGAIN, start
-    newer = read_patch(work, applied, binary=True)
-    has_it = _has(repository, newer) and not _fits(repository, newer)
-    return (Part.NOTHING if has_it else Part.NEWER), applied
+    start = work.sent.commit
+    applied = [each for each in work.commits if each in work.sent.applied]
+    last = applied[-1] if applied else start
+    for base in (start, *applied)[:-1]:
+        if _lacks(repository, read_patch(work, base, binary=True)):
+            return Part.AGAIN, base
+    newer = read_patch(work, last, binary=True)
+    if _has(repository, newer) and not _fits(repository, newer):
+        return Part.NOTHING, last
+    return (Part.NEWER if applied else Part.ALL), last
 
 
-def _applied_before(work: CheckedWork) -> str:
-    """Return the commit that was applied last, if it is part of the work."""
-    applied = work.sent.applied
-    git = work.stage.git
-    if not applied or kinds_of(git, [applied]) != {applied: "commit"}:
-        return ""
-    is_part = git.ask("merge-base", "--is-ancestor", applied, work.tip).code == 0
-    return applied if is_part else ""
+def _lacks(repository: Repository, patch: bytes) -> bool:
+    """Return whether the working tree has none of the changes of a patch, which fits."""
+    return _fits(repository, patch) and not _has(repository, patch)
 
 
 def _has(repository: Repository, patch: bytes) -> bool:

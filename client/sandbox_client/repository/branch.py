@@ -160,8 +160,8 @@ def summarize(work: CheckedWork, base: str = "") -> Summary:
     return Summary(_commit_rows(work), tuple(files), tuple(sorted([*rows, *gone])))
 
 
-def read_patch(work: CheckedWork, base: str = "", *, tip: str = "", binary: bool = False) -> bytes:
-    """Return the changes of checked work from `base` to `tip`, or all of them, as a patch.
+def read_patch(work: CheckedWork, base: str = "", *, binary: bool = False) -> bytes:
+    """Return the changes of checked work since the commit `base`, or all of them, as a patch.
 
     Its texts are not safe to print.
 
@@ -169,8 +169,8 @@ def read_patch(work: CheckedWork, base: str = "", *, tip: str = "", binary: bool
         GitFailed: it is longer than 64 MiB.
     """
     words = ("diff", *_DIFF, *(["--binary"] if binary else []), "--full-index")
-    ends = (base or work.sent.commit, tip or work.tip)
-    return work.stage.git.run(*words, *ends, "--", max_output=_MAX_PATCH)
+    start = base or work.sent.commit
+    return work.stage.git.run(*words, start, work.tip, "--", max_output=_MAX_PATCH)
 
 
 def read_diff(work: CheckedWork, limit: int) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _KEPT = 4  # records of one directory of a sandbox, the newest
+_MOST_APPLIED = 8  # commits of one record, the newest
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Sent:
     `head` is the commit that was checked out here, empty if there was none; `snapshot` is the
     working tree as a commit on it, `commit` is the same in the sandbox: it differs only if tracked
     files were withheld. `boundary` has the commits at which the sandbox's history ends.
-    `pulled` is the last commit that came back, and `imported` its id here; `applied` is the one of
-    the last work that was applied to the working tree. `worktree` is the one that was sent, as in
-    `Repository.worktree`.
+    `pulled` is the last commit that came back, and `imported` its id here; `applied` has those of
+    the work that was applied to the working tree, the last one at the end. `worktree` is the one
+    that was sent, as in `Repository.worktree`.
     """
 
     sandbox: str
@@ -63,7 +64,7 @@ class Sent:
     withheld: tuple[Withheld, ...] = ()
     pulled: str = ""
     imported: str = ""
-    applied: str = ""
+    applied: tuple[str, ...] = ()
     worktree: str = ""
 
     @property
@@ -77,7 +78,8 @@ class Sent:
 
     def after_apply(self, applied: str) -> Sent:
         """Return the record after work was applied to the working tree."""
-        return replace(self, applied=applied)
+        earlier = [each for each in self.applied if each != applied]
+        return replace(self, applied=(*earlier, applied)[-_MOST_APPLIED:])
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,10 @@ def _read(path: Path) -> Sent:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         withheld = tuple(Withheld(**each) for each in fields.pop("withheld"))
         boundary = tuple(fields.pop("boundary"))
-        return Sent(**fields, boundary=boundary, withheld=withheld)
+        applied = fields.pop("applied", ())
+        if isinstance(applied, str):  # the last one alone, in records of earlier versions
+            applied = [applied] if applied else []
+        return Sent(**fields, boundary=boundary, withheld=withheld, applied=tuple(applied))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
         raise LocalFileError(
             f"The record of what was sent to a sandbox cannot be read: {path}",
