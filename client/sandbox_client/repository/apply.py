@@ -84,7 +84,7 @@ def _apply(
             f"The work changes {pluralize(len(summary.runs_later), 'file')} that would run on this"
             f" machine: {join_shown([each.path for each in summary.runs_later])}",
             advice="Look at them in the branch; then merge it, or allow it with"
-            " `remote-sandbox pull --apply --allow-programs`.",
+            " {pull --apply --allow-programs}.",
         )
     patch = read_patch(work, base, binary=True)
     if not patch:  # the agent has taken all of it back
@@ -96,7 +96,7 @@ def _apply(
             f"The work changes {pluralize(len(ignored), 'file')} in paths that git ignores here:"
             f" {join_shown(ignored)}",
             advice="They would be among files of yours that git does not show. Look at them in the"
-            " branch; then allow it with `remote-sandbox pull --apply --allow-programs`.",
+            " branch; then allow it with {pull --apply --allow-programs}.",
         )
     _make_files(repository, work, patch, {path for path, state in old.items() if state}, space)
     new = {

@@ -142,7 +142,7 @@ class Records:
                 f"{directory} in sandbox '{sandbox}' has the files of another worktree of this"
                 f" repository, {shown(place)}",
                 advice="Nothing was sent. Name another directory with"
-                " `remote-sandbox push --directory DIR`, or send it from that worktree.",
+                " {push --directory DIR}, or send it from that worktree.",
             )
 
     def of(self, sandbox: str) -> list[Sent]:
@@ -233,8 +233,7 @@ def _read(path: Path) -> Sent:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
         raise LocalFileError(
             f"The record of what was sent to a sandbox cannot be read: {path}",
-            advice="Remove that file; then name another directory with"
-            " `remote-sandbox push --directory DIR`.",
+            advice="Remove that file; then name another directory with {push --directory DIR}.",
         ) from exc
 
 

@@ -87,7 +87,7 @@ class Store(Records):
             raise LocalFileError(
                 f"{self.path / _IDENTITY_FILE} cannot be read",
                 advice=f"Remove {self.repository.store_dir}; then name another directory with"
-                " `remote-sandbox push --directory DIR`.",
+                " {push --directory DIR}.",
             )
         return text
 
