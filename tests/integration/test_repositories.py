@@ -16,8 +16,8 @@ from sandbox_client.errors import InvalidInput, RepositoryRefused, SandboxError
 from sandbox_client.polling import Timing
 from sandbox_client.presentation.repositories import describe_plan, next_commands
 from sandbox_client.prompts import Prompts
-from sandbox_client.repository.bundle import UploadNote
 from sandbox_client.repository.model import PushOptions
+from sandbox_client.repository.transfer_note import TransferNote
 
 from tests.client.repository_stub import (
     commit_all,
@@ -323,10 +323,10 @@ async def test_two_uploads_of_the_same_do_not_meet(tmp_path: Path) -> None:
         box.transport.delivery = loss = Loss(WRITE, 5, "answer lost")
         with pytest.raises(SandboxError):
             await box.client.push(BOX, str(top))
-        (note,) = top.glob(".git/remote-sandbox/tmp-outgoing-*/upload")
+        (note,) = top.glob(".git/remote-sandbox/tmp-outgoing-*/note")
         (part,) = box.home.glob(".remote-sandbox-*/bundle")
         before, loss.is_over = part.read_bytes(), True
-        with closing(UploadNote(note.parent)) as first:  # as the process of the first one has it
+        with closing(TransferNote(note.parent)) as first:  # as the process of the first one has it
             assert first.lock()
             await box.client.push(BOX, str(top))
             assert (note.parent / "bundle").exists()

@@ -14,10 +14,11 @@ from sandbox_client.errors import InvalidInput, RepositoryRefused
 from sandbox_client.text import pluralize
 
 from .amount import Amount, measure
-from .bundle import BundleFile, UploadNote, create_bundle, sha256_of
+from .bundle import BundleFile, create_bundle, sha256_of
 from .names import name_problem, shown
 from .records import Sent
 from .snapshot import take_snapshot
+from .transfer_note import TransferNote
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,7 +45,7 @@ class Outgoing:
     have: str
     snapshot: Snapshot
     amount: Amount
-    note: UploadNote
+    note: TransferNote
     sent_before: tuple[str, ...] = ()
 
     @property
@@ -147,7 +148,7 @@ def outgoing(
         if before and before.commit == sent.commit:
             sent = sent.after_pull(before.pulled, before.imported)
         stage.end_history_at(sent.boundary)
-        with closing(UploadNote(_folder(store, sent, have))) as note:
+        with closing(TransferNote(_folder(store, sent, have))) as note:
             amount = measure(stage, sent.commit, have)
             sent_before = _sent_before(store, sent, decision)
             yield Outgoing(store, stage, sent, have, snapshot, amount, note, sent_before)

@@ -56,9 +56,10 @@ if TYPE_CHECKING:
     from sandbox_client.files.model import FileEntry
     from sandbox_client.files.remote import Files
 
-    from .bundle import BundleFile, UploadNote
+    from .bundle import BundleFile
     from .sandbox_answers import Checked, Exported
     from .store import Store
+    from .transfer_note import TransferNote
 
 T = TypeVar("T")
 
@@ -212,7 +213,7 @@ class Transfer:
 
         return await self.files.outage.survive(run)
 
-    async def upload(self, bundle: BundleFile, note: UploadNote) -> None:
+    async def upload(self, bundle: BundleFile, note: TransferNote) -> None:
         """Send a bundle; go on where an outage, or the end of a process, broke an upload off."""
         self.begin("sending the repository")
         start = await self._resume(bundle, note.read())
