@@ -15,7 +15,9 @@ from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
 from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import here, ignored_paths
+from sandbox_client.repository.bundle import sha256_of
 from sandbox_client.repository.file_kinds import decide
+from sandbox_client.repository.incoming import export_command
 from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.snapshot import survey
 
@@ -133,6 +135,40 @@ def test_later_work_lets_the_branch_go_forward(exchange: Exchange) -> None:
 
     assert len(set(tips)) == 4
     assert git(exchange.top, "show", f"{BRANCH}:a.txt") == "3"
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_a_repeated_export_takes_the_bundle_of_the_same_work(
+    exchange: Exchange, *, is_joined: bool
+) -> None:
+    exchange.push()
+    work(exchange, {"left.txt": "1\n"})
+    if is_joined:  # what was pulled, and a commit beside it
+        exchange.pull()
+        git(exchange.box, "reset", "-q", "--hard")
+        work(exchange, {"b.txt": "x\n"}, "Work")
+    bundle = exchange.scratch / ".remote-sandbox-0a1b2c3d" / "bundle"
+    other = exchange.scratch / ".remote-sandbox-00000000"
+    other.mkdir()
+
+    def export(time: int) -> sandbox_answers.Exported:
+        command = export_command(exchange.store, exchange.store.require(NAME), BRANCH, str(bundle))
+        with_time = f"export GIT_COMMITTER_DATE='{time} +0000'; {command}"
+        return sandbox_answers.read_exported(exchange.in_sandbox(with_time))
+
+    first, made = export(1_700_000_001), bundle.stat()
+    for each in (bundle.parent, other):
+        os.utime(each, (0, 0))
+    again = export(1_700_000_002)
+
+    assert (again, bundle.stat().st_mtime_ns) == (first, made.st_mtime_ns)
+    assert not other.exists()
+    work(exchange, {"left.txt": "2\n"})
+    later = export(1_700_000_003)
+    assert later.tip not in {first.tip, first.head}
+    assert later.sha256 == sha256_of(bundle) != first.sha256
+    assert later.tip.encode() in bundle.read_bytes()
+    assert sorted(each.name for each in bundle.parent.iterdir()) == ["bundle", "bundle.of"]
 
 
 def test_nothing_new_is_told(exchange: Exchange) -> None:

@@ -177,7 +177,9 @@ g config --unset remote-sandbox.receiving;
 rm -f "$bundle" .git/remote-sandbox-pid;
 arrived "$(id HEAD)";
 """
-# A commit that was exported before stays an ancestor, so that the branch here goes forward.
+# A commit that was exported before stays an ancestor, so that the branch here goes forward. A pull
+# that is repeated gets the same commit and the same bundle if the work is the same; `of` says which
+# commits a bundle has. What killed pulls and copies have left is removed after an hour.
 _EXPORT = r"""
 out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; owner=$7; tip=;
 cd "$dir" 2>/dev/null || fail gone;
@@ -186,7 +188,12 @@ trust; owned "$owner";
 [ "$(id refs/remote-sandbox/sent)" = "$commit" ] || fail another;
 head=$(id HEAD); [ -n "$head" ] || fail no-commit;
 worktree || fail temporary;
-make() { g commit-tree "$tree" "$@" -m "$message" 2>"$tmp/err"; };
+make() {
+  old=$(id refs/remote-sandbox/work);
+  if [ "$(g rev-list --parents -n 1 "$old" 2>/dev/null) $(treeof "$old")" = "$old $* $tree" ];
+  then echo "$old"; return; fi;
+  g commit-tree "$tree" -p "$1" ${2:+-p "$2"} -m "$message" 2>"$tmp/err";
+};
 left=false; [ "$tree" = "$(treeof "$head")" ] || left=true;
 if [ "$previous" != - ] && [ -n "$(id "$previous")" ]; then
   if g merge-base --is-ancestor "$previous" "$head"; then previous=-;
@@ -194,12 +201,12 @@ if [ "$previous" != - ] && [ -n "$(id "$previous")" ]; then
   then tip=$previous; fi;
 else previous=-; fi;
 [ -n "$tip" ] || if [ "$previous" != - ]; then
-  if g merge-base --is-ancestor "$head" "$previous"; then tip=$(make -p "$previous");
+  if g merge-base --is-ancestor "$head" "$previous"; then tip=$(make "$previous");
   else
     [ $left = true ] || message=$joining;
-    tip=$(make -p "$head" -p "$previous");
+    tip=$(make "$head" "$previous");
   fi;
-elif [ $left = true ]; then tip=$(make -p "$head"); else tip=$head; fi
+elif [ $left = true ]; then tip=$(make "$head"); else tip=$head; fi
 || fail commit "$(cat "$tmp/err")";
 g update-ref refs/remote-sandbox/work "$tip" || fail update;
 not=; new=true;
@@ -209,8 +216,15 @@ for each in $haves; do
 done;
 size=0; sum=; count=$(g rev-list --count "$tip" "^$commit" 2>/dev/null || echo 0);
 if [ $new = true ]; then
-  mkdir -p "$(dirname "$out")";
-  err=$(g bundle create "$out" refs/remote-sandbox/work $not 2>&1) || fail bundle "$err";
+  mkdir -p "$(dirname "$out")"; touch "$(dirname "$out")";
+  find "$HOME/" -maxdepth 1 -name ".remote-sandbox-????????" -mmin +60 -exec rm -rf {} +
+    2>/dev/null;
+  if [ ! -f "$out" ] || [ "$(cat "$out.of" 2>/dev/null)" != "$tip$not" ]; then
+    rm -f "$out" "$out.of";
+    err=$({ g bundle create "$out.$$" refs/remote-sandbox/work $not && mv -f "$out.$$" "$out"; }
+      2>&1) || fail bundle "$err";
+    printf "%s" "$tip$not" >"$out.of";
+  fi;
   size=$(wc -c <"$out" | tr -d " "); sum=$(h "$out");
 fi;
 branches=$(g for-each-ref --format=x refs/heads | wc -l | tr -d " ");
