@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -250,28 +248,27 @@ class Repositories:
         """Let the sandbox export its work, fetch and check it, and make the branch."""
         store = transfer.store
         branch = options.branch or default_branch(transfer.name)
-        transfer.begin("collecting the work in the sandbox")
-        command = await transfer.in_thread(
-            partial(export_command, store, sent, branch, transfer.bundle)
-        )
-        exported = sandbox_answers.read_exported(await transfer.run(command))
-        result = Pull(
-            transfer.name,
-            store.repository.top,
-            sent.directory,
-            branch,
-            left_uncommitted=exported.left_uncommitted,
-            other_branches=max(exported.branches - 1, 0),
-        )
-        if exported.tip == sent.commit:
-            return result
-        if not require_download(exported, self.limits):
-            work = known_work(store, sent, self.limits)
-            return await self._import(transfer, work, sent, exported, options, result)
-        with tempfile.TemporaryDirectory(prefix="tmp-", dir=store.repository.store_dir) as at:
-            bundle = Path(at, "bundle")
-            await transfer.download(exported, bundle)
-            work = incoming(store, sent, exported, bundle, self.limits)
+        with transfer.incoming(sent.directory) as note:
+            transfer.begin("collecting the work in the sandbox")
+            command = await transfer.in_thread(
+                partial(export_command, store, sent, branch, transfer.bundle)
+            )
+            exported = sandbox_answers.read_exported(await transfer.run(command))
+            result = Pull(
+                transfer.name,
+                store.repository.top,
+                sent.directory,
+                branch,
+                left_uncommitted=exported.left_uncommitted,
+                other_branches=max(exported.branches - 1, 0),
+            )
+            if exported.tip == sent.commit:
+                return result
+            if require_download(exported, self.limits):
+                bundle = await transfer.download(exported, note)
+                work = incoming(store, sent, exported, bundle, self.limits)
+            else:
+                work = known_work(store, sent, self.limits)
             return await self._import(transfer, work, sent, exported, options, result)
 
     async def _import(

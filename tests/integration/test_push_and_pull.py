@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sandbox_client.cli import main
 from sandbox_client.errors import RepositoryRefused
+from sandbox_client.files.shell_scripts import BLOCK_SIZE
 from sandbox_client.repositories import Repositories
 from sandbox_fakeproxy import FakeProxyServer, LocalRuntime
 
@@ -201,6 +202,33 @@ def test_an_upload_goes_on_after_the_client_was_killed(
     assert arrived > 1_000_000
     assert len(written) < 50
     assert_it_arrived(tmp_path, top, "push")
+
+
+@without_quirks
+def test_a_download_goes_on_after_the_client_was_killed(
+    server: FakeProxyServer, top: Path, tmp_path: Path
+) -> None:
+    homes, here = tmp_path / "sandboxes", top / ".git" / "remote-sandbox"
+    succeed(tmp_path, "push", BOX)
+    write(work_directory(homes) / "project", {"big.bin": os.urandom(3_000_000)})
+    server.faults.add(operation="readFile", skip=6, delay=100_000, times=1)
+    process = start(tmp_path, "pull", BOX)
+    wait_for(lambda: any(each["hits"] for each in server.faults.armed()))
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    server.faults.clear()
+    (bundle,) = homes.glob("*/home/.remote-sandbox-*/bundle")
+    (part,) = here.glob("tmp-incoming-*/bundle")
+    missing = bundle.stat().st_size - part.stat().st_size
+    before = len(server.requests())
+
+    succeed(tmp_path, "pull", BOX)
+
+    later = server.requests()[: len(server.requests()) - before]  # the newest come first
+    blocks = len([each for each in later if each["path"].endswith("/file/read")])
+    assert missing < blocks * BLOCK_SIZE < missing + BLOCK_SIZE < 1_100_000
+    assert_it_arrived(tmp_path, top, "pull")
+    assert [*here.glob("tmp-*"), *homes.glob("*/home/.remote-sandbox-*")] == []
 
 
 @without_quirks

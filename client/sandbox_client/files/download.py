@@ -33,7 +33,7 @@ from .shell_scripts import BLOCK_SIZE, FileResult, Slice
 from .upload import MAX_ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
     from .model import CopyListener, Destination, FileEntry, Tree
@@ -121,6 +121,21 @@ class Download:
                     done.update(await self._download_archive(tree, to, scratch, batch))
         remaining = [each for each in enumerate(tree.files) if each[1].path not in done]
         await self._download_files(tree, to, scratch, remaining)
+
+    async def rest(
+        self, entry: FileEntry, scratch: str, first: int, write: Callable[[bytes], None]
+    ) -> None:
+        """Call `write` with each block of a file below HOME, from block `first` on.
+
+        Raises:
+            FileRefused: it cannot be read.
+            FileChanged: it has another size.
+        """
+        for part in shell_scripts.split_file(0, entry, MAX_BLOCKS, first):
+            output = await self._run(files.HOME, shell_scripts.pack(scratch, [part]))
+            result = shell_scripts.read_results(output).get(0, FileResult())
+            self._check_packed(files.HOME, part, result)
+            await self._read_slice(files.HOME, scratch, part, write)
 
     async def _split(self, path: str) -> tuple[str, str]:
         """Return the directory to run the scripts in, and the path relative to it."""
@@ -211,21 +226,26 @@ class Download:
         result: FileResult,
         incoming: _Incoming,
     ) -> None:
-        self._check_packed(tree, part, result)
+        self._check_packed(tree.base, part, result)
         if incoming.writer is None:
             path = Path(to.base, to.path(part.entry))
             incoming.writer, incoming.sha256 = AtomicWriter(path, new_token()), result.detail
-        for name, size in part.blocks():
-            block = await self._read_block(scratch, name)
-            if len(block) != size:
-                raise self._changed(tree, part)
-            incoming.writer.write(block)
-            self.listener.transferred(part.entry, len(block))
+        await self._read_slice(tree.base, scratch, part, incoming.writer.write)
         if part.is_last:
             self._commit(incoming.writer, part.entry, incoming.sha256)
             incoming.writer = None
 
-    def _check_packed(self, tree: Tree, part: Slice, result: FileResult) -> None:
+    async def _read_slice(
+        self, base: str, scratch: str, part: Slice, write: Callable[[bytes], None]
+    ) -> None:
+        for name, size in part.blocks():
+            block = await self._read_block(scratch, name)
+            if len(block) != size:
+                raise self._changed(base, part)
+            write(block)
+            self.listener.transferred(part.entry, len(block))
+
+    def _check_packed(self, base: str, part: Slice, result: FileResult) -> None:
         """Check that the file could be read, and has the size that the scan found.
 
         Raises:
@@ -233,16 +253,16 @@ class Download:
             FileRefused: its hash cannot be computed.
             FileChanged: it has another size.
         """
-        where = self._where(posixpath.join(tree.base, part.entry.path))
+        where = self._where(posixpath.join(base, part.entry.path))
         if result.status == "failed" and result.detail:
             raise FileUnreadable(f"{where} cannot be read: {result.detail}")
         if result.status == "failed":
             raise no_hash_tool(where)
         if part.start == 0 and result.status != str(part.entry.size):
-            raise self._changed(tree, part)
+            raise self._changed(base, part)
 
-    def _changed(self, tree: Tree, part: Slice) -> FileChanged:
-        where = self._where(posixpath.join(tree.base, part.entry.path))
+    def _changed(self, base: str, part: Slice) -> FileChanged:
+        where = self._where(posixpath.join(base, part.entry.path))
         return FileChanged(f"{where} was written to while it was copied")
 
     def _where(self, path: str) -> str:

@@ -149,7 +149,7 @@ done
 """
 _PACK = f"""
 {_HASH}
-to=$1; shift; rm -f "$to"/*;
+to=$1; shift; [ -d "$to" ] || mkdir "$to" || exit; rm -f "$to"/*;
 while [ $# -gt 0 ]; do
   if [ $3 = 0 ]; then
     digest=$(h 2>/dev/null <"$2"); digest=${{digest%% *}};
@@ -214,10 +214,10 @@ class FileResult(NamedTuple):
     detail: str = ""
 
 
-def split_file(number: int, entry: FileEntry, max_blocks: int) -> Iterator[Slice]:
-    """Yield the slices of a file, of at most `max_blocks` blocks; an empty file is one slice."""
+def split_file(number: int, entry: FileEntry, max_blocks: int, first: int = 0) -> Iterator[Slice]:
+    """Yield the slices of a file from block `first` on; an empty file is one slice."""
     blocks = -(-entry.size // BLOCK_SIZE)
-    for start in range(0, max(blocks, 1), max_blocks):
+    for start in range(first, max(blocks, 1), max_blocks):
         yield Slice(number, entry, start, min(max_blocks, blocks - start))
 
 

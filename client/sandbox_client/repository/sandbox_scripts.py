@@ -179,7 +179,7 @@ arrived "$(id HEAD)";
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward. A pull
 # that is repeated gets the same commit and the same bundle if the work is the same; `of` says which
-# commits a bundle has. What killed pulls and copies have left is removed after an hour.
+# commits a bundle has. Scratch directories of killed pulls and copies are removed after an hour.
 _EXPORT = r"""
 out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; owner=$7; tip=;
 cd "$dir" 2>/dev/null || fail gone;

@@ -2,8 +2,8 @@
 
 Git and the checks run in worker threads, and a cancellation ends the git processes. A bundle is in
 a scratch directory of the sandbox's HOME, which is removed at the end. Each step may be repeated,
-so an outage of the proxy is survived. A repeated push goes on with the pieces that have arrived;
-the download of a repeated pull starts over.
+so an outage of the proxy is survived. A repeated push or pull goes on after the part that has
+arrived; the whole is checked by its SHA-256.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
+import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,11 +36,11 @@ from sandbox_client.errors import (
     SandboxError,
     SandboxNotFound,
     SessionNotFound,
-    WorkRefused,
 )
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
-from sandbox_client.files.model import CopyListener, destination
+from sandbox_client.files.local import local_errors
+from sandbox_client.files.model import CopyListener, FileEntry
 from sandbox_client.files.remote import new_token
 from sandbox_client.text import format_size, last_line
 
@@ -47,13 +48,13 @@ from . import sandbox_answers, sandbox_scripts
 from .bundle import sha256_of
 from .model import UNPACKING
 from .process import Interrupt
+from .transfer_note import incoming_note
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sandbox_client.files.model import FileEntry
     from sandbox_client.files.remote import Files
 
     from .bundle import BundleFile
@@ -66,17 +67,15 @@ T = TypeVar("T")
 DEADLINE = 3_600.0  # seconds of a script: a bucket takes its time for thousands of files
 START_DEADLINE = 10.0  # seconds until a script's session shows whether it was started
 MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a whole
-AGAIN = "Fetch it again with {pull}."
 _MAY_HAVE_IT = (
     "The sandbox may have it all the same: send it again with {push}, which completes it."
 )
 _SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
 _MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
-_AGAIN = {"push": "goes on where it broke off", "pull": "fetches the work again"}
 _OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
 _NO_SCRIPT = "remote-sandbox: no script"  # is printed after a restart, which empties the home
 _SCRIPT_ATTEMPTS = 3
-_TEMPORARY = re.compile(r"(?:[~/][\w./-]*/)?\.remote-sandbox-[0-9a-f]+(?:/\w+)?")
+_TEMPORARY = re.compile(r"(?:[~/][\w./-]*/)?\.remote-sandbox-[0-9a-f]+(?:/[\w.]*\w)*")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -92,7 +91,7 @@ class Transfer:
     interrupt: Interrupt = field(default_factory=Interrupt)
     store: Store = field(init=False)
     _scratch: str = field(default_factory=lambda: f".remote-sandbox-{new_token()}")
-    _has_scratch: bool = False
+    _leftovers: set[str] = field(default_factory=set[str])  # scratch directories in the sandbox
     has_sent: bool = field(default=False, init=False)  # a part of a bundle
     may_have_run: bool = field(default=False, init=False)  # a script of this activity, unanswered
 
@@ -170,9 +169,9 @@ class Transfer:
         return f"~/{self._scratch}/bundle"
 
     async def remove_scratch(self) -> None:
-        """Remove the scratch directory of the sandbox, also in a cancelled task."""
-        if self._has_scratch:
-            script = shell_scripts.remove_scratch(self._scratch)
+        """Remove the scratch directories of the sandbox, also in a cancelled task."""
+        if self._leftovers:
+            script = shell_scripts.remove_scratch(*sorted(self._leftovers))
             with anyio.move_on_after(10, shield=True), contextlib.suppress(SandboxError):
                 await self.files.one_shot.run(self.name, WORK, script)
 
@@ -180,7 +179,7 @@ class Transfer:
         """Run a script, from a file if it is too long for a line of a terminal."""
         if len(command) <= MAX_COMMAND:
             return await self._run_line(command)
-        self._has_scratch = True
+        self._leftovers.add(self._scratch)
         data = command.encode()
         path = f"{file_api.HOME}/{self._scratch}/run"
         request = file_api.write(self.name, path, data, append=False)
@@ -224,7 +223,8 @@ class Transfer:
     async def _send_from(self, bundle: BundleFile, start: int, *, may_stay: bool) -> None:
         """Send a bundle from a position on; after an outage, the part stays if it may."""
         base = f"{file_api.HOME}/{self._scratch}"
-        self._has_scratch = self.has_sent = True
+        self._leftovers.add(self._scratch)
+        self.has_sent = True
 
         def pieces() -> Iterator[bytes]:
             with bundle.path.open("rb") as file:
@@ -237,7 +237,8 @@ class Transfer:
         try:
             await self.files.upload(self.name, base, "bundle", pieces(), start=start)
         except (ProxyUnreachable, ProxyFailed):
-            self._has_scratch = not may_stay
+            if may_stay:
+                self._leftovers.discard(self._scratch)
             raise
 
     async def _resume(self, bundle: BundleFile, scratch: str) -> int:
@@ -256,33 +257,53 @@ class Transfer:
         sha256 = await self.in_thread(partial(sha256_of, bundle.path, size))
         return size if sha256 == found["sha256"] else 0
 
-    async def download(self, exported: Exported, target: Path) -> None:
-        """Fetch the bundle; `incoming` checks it.
+    @contextlib.contextmanager
+    def incoming(self, directory: str) -> Generator[TransferNote]:
+        """Yield the note of a pull from `directory`, and take the scratch directory that it names.
+
+        After an outage, both stay for the next pull.
+        """
+        store = self.store
+        note = incoming_note(store.repository.store_dir, store.proxy, self.name, directory)
+        with contextlib.closing(note), contextlib.ExitStack() as at_end:
+            at_end.callback(shutil.rmtree, note.folder, ignore_errors=True)
+            scratch = note.read().partition(" ")[0]
+            if _SCRATCH.fullmatch(scratch):
+                self._scratch = scratch
+            else:
+                note.write(self._scratch)
+            try:
+                yield note
+            except (ProxyUnreachable, ProxyFailed):
+                self._leftovers.discard(self._scratch)
+                at_end.pop_all()
+                raise
+
+    async def download(self, exported: Exported, note: TransferNote) -> Path:
+        """Fetch the bundle after the part of it that is here; `incoming` checks the whole.
 
         Raises:
-            WorkRefused: it has another size than the sandbox said.
+            FileRefused: it cannot be read.
+            FileChanged: it has another size than the sandbox said.
         """
-        listener = _Received(self, exported.size)
-        async with Download(self.files, self.name, listener) as download:
-            path = f"{file_api.HOME}/{self._scratch}/bundle"
-            tree, scratch = await download.scan(path)
-            if [each.size for each in tree.files] != [exported.size]:
-                raise WorkRefused("The bundle in the sandbox changed its size", advice=AGAIN)
-            await download.tree(tree, destination(tree, str(target), into=False), scratch)
+        path, size = note.folder / "bundle", exported.size
+        text = f"{self._scratch} {exported.sha256}"
+        with local_errors(str(path), "written"), path.open("ab") as file:
+            is_same = note.read() == text
+            first = min(file.tell(), size) // shell_scripts.BLOCK_SIZE if is_same else 0
+            file.truncate(first * shell_scripts.BLOCK_SIZE)
+            note.write(text)
 
+        def write(block: bytes) -> None:
+            with local_errors(str(path), "written"), path.open("ab") as file:
+                file.write(block)
+                done = format_size(file.tell())
+            self.activity = f"fetching {done} of {format_size(size)}"
 
-@dataclass
-class _Received(CopyListener):
-    """Shows how much of a bundle has come."""
-
-    transfer: Transfer
-    size: int
-    done: int = 0
-
-    def transferred(self, entry: FileEntry, size: int) -> None:  # noqa: ARG002
-        self.done += size
-        text = f"fetching {format_size(self.done)} of {format_size(self.size)}"
-        self.transfer.activity = text
+        entry = FileEntry(f"{self._scratch}/bundle", size, 0o600)
+        download = Download(self.files, self.name, CopyListener())
+        await download.rest(entry, f"{self._scratch}/{new_token()}", first, write)
+        return path
 
 
 def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
@@ -301,8 +322,8 @@ def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
         return error
     return error.but(
         cause=f"the network, or a proxy that was stopped: it had answered this {verb} before.",
-        advice=f"Nothing is lost: the {verb} may be repeated at any time, and {_AGAIN[verb]}."
-        f" Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
+        advice=f"Nothing is lost: the {verb} may be repeated at any time, and goes on where it"
+        f" broke off. Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
     )
 
 

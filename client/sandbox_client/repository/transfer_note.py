@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
-from typing import IO, TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import IO
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from sandbox_client.files.local import local_errors
 
 
 class TransferNote:
@@ -27,9 +29,10 @@ class TransferNote:
         path = self.folder / "note"
         if self._file is None:
             with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-                file = stack.enter_context(path.open("a+", encoding="ascii"))
+                file = stack.enter_context(path.open("a+", encoding="ascii", errors="replace"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    os.utime(self.folder)  # a day begins anew
                     self._file = file  # no other process has removed it before it was locked
                     stack.pop_all()
         return self.is_mine
@@ -58,3 +61,19 @@ class TransferNote:
             self._file.truncate(0)
             self._file.write(text)
             self._file.flush()
+
+
+def incoming_note(store_dir: Path, *key: str) -> TransferNote:
+    """Return the note in the folder for a bundle that is fetched, of which a part may be there.
+
+    While another process has that folder, it is a new one.
+    """
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    folder = store_dir / f"tmp-incoming-{digest}"
+    with local_errors(str(folder), "created"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        note = TransferNote(folder)
+        if not note.lock():
+            note = TransferNote(Path(tempfile.mkdtemp(prefix="tmp-", dir=store_dir)))
+            note.lock()
+    return note
