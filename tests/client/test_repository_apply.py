@@ -46,9 +46,27 @@ def test_the_work_in_a_clean_working_tree(exchange: Exchange) -> None:
 
 
 def test_a_working_tree_that_is_not_clean(exchange: Exchange) -> None:
-    write(exchange.top, {"mine.txt": "x\n"})
+    write(exchange.top, {"d/b.txt": "mine\n"})
 
-    with pytest.raises(RepositoryRefused, match=r"is not clean: mine\.txt"):
+    with pytest.raises(RepositoryRefused, match=r"is not clean: d/b\.txt"):
+        exchange.apply()
+
+
+def test_untracked_files_stay_as_they_are(exchange: Exchange) -> None:
+    write(exchange.top, {"mine.txt": "x\n", ".env": "TOKEN=1\n"})
+    exchange.leave_out = [".env"]
+    exchange.pull()
+    exchange.push()
+    write(exchange.box, {"a.txt": "best\n"})
+
+    assert exchange.apply().part is Part.ALL
+    assert status(exchange) == ["M a.txt", "?? .env", "?? mine.txt"]
+    commit_all(exchange.top, "Take the work")
+    write(exchange.top, {"new.txt": "x\n"})
+    exchange.pull()
+    exchange.push()
+    write(exchange.box, {"new.txt": "y\n"})
+    with pytest.raises(RepositoryRefused, match=r"git does not track here: new\.txt"):
         exchange.apply()
 
 

@@ -380,12 +380,12 @@ def test_a_push_and_a_pull_in_this_process(
     assert succeed_here(here, "pull", "--all") == "This repository was sent to no sandbox.\n"
     assert succeed_here(here, "push", BOX).startswith("box:/sandbox/project is at ")
     write(work_directory(tmp_path / "sandboxes") / "project", {"a.txt": "x\n"})
-    write(top, {"mine.txt": "x\n"})
+    (top / "a.txt").write_text("mine\n")
     refused = here("pull", "--apply", BOX)
     assert refused.returncode == 1
     assert "branch sandbox/box is new" in refused.stdout
-    assert "The working tree is not clean: mine.txt" in refused.stderr
-    (top / "mine.txt").unlink()
+    assert "The working tree is not clean: a.txt" in refused.stderr
+    git(top, "checkout", "a.txt")
     assert "applied to the working tree" in succeed_here(here, "pull", "--apply", BOX)
     assert here("push", OTHER).returncode == 0
     assert here("delete", OTHER).returncode == 0

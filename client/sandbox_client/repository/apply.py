@@ -78,7 +78,7 @@ def _apply(
         each.path: None if each.status == "A" else state_of(repository.top, each.path)
         for each in summary.files
     }
-    _require_clean(repository)
+    _require_clean(repository, [path for path, state in old.items() if state])
     if summary.runs_later and not allow_runs_later:
         raise RepositoryRefused(
             f"The work changes {pluralize(len(summary.runs_later), 'file')} that would run on this"
@@ -243,16 +243,24 @@ def _require_same_worktree(repository: Repository, work: CheckedWork) -> None:
         )
 
 
-def _require_clean(repository: Repository) -> None:
+def _require_clean(repository: Repository, changed: Iterable[str]) -> None:
+    """Check that git can bring back all that is `changed`; other untracked files may be there."""
     git = repository.git
     if begun := repository.in_progress:
         raise RepositoryRefused(
             f"The working tree is in the middle of {begun}",
             advice="Finish that first, or merge the branch later.",
         )
-    status = git.names("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
+    words = ("--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
+    status = git.names("status", *words, "--untracked-files=no")
     if status:
         raise RepositoryRefused(
             f"The working tree is not clean: {join_shown([each[3:] for each in status])}",
             advice="Commit or stash the changes first, or merge the branch.",
+        )
+    if untracked := sorted(set(changed).difference(git.names("ls-files", "-z"))):
+        raise RepositoryRefused(
+            f"The work changes {pluralize(len(untracked), 'file')} that git does not track here:"
+            f" {join_shown(untracked)}",
+            advice="Commit them first: git could not bring them back as they are.",
         )
