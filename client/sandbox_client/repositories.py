@@ -17,14 +17,7 @@ from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
 from .repository.apply import here, ignored_paths
-from .repository.branch import (
-    Imported,
-    branch_of,
-    default_branch,
-    read_diff,
-    require_free,
-    summarize,
-)
+from .repository.branch import Imported, branch_of, default_branch, first_branch_of, require_free
 from .repository.file_kinds import decide
 from .repository.git import Git
 from .repository.incoming import (
@@ -54,6 +47,7 @@ from .repository.process import Interrupt
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store
+from .repository.summary import read_diff, summarize
 from .repository.transfer import START_DEADLINE, Transfer, explain
 
 if TYPE_CHECKING:
@@ -145,12 +139,12 @@ class Repositories:
             await transfer.in_thread(partial(wanted.check, transfer.store.repository))
             store = transfer.store
             newest = store.require(name, given)
-            branch = wanted.branch
-            if branch is None:
-                branch = await transfer.in_thread(partial(branch_of, store, newest))
-            await transfer.in_thread(partial(require_free, store.repository, branch, newest))
-            wanted = replace(wanted, branch=branch)
+            await transfer.in_thread(partial(_free_branch, store, newest, wanted.branch))
             sent = require_sent(store, newest, await transfer.check(newest.directory))
+            choose = partial(_free_branch, store, sent, wanted.branch)
+            branch = await transfer.in_thread(choose)
+            earlier = "" if wanted.branch else first_branch_of(store, sent)
+            wanted = replace(wanted, branch=branch)
             try:
                 pull = await self._fetch(transfer, sent, wanted)
             except RepositoryRefused:
@@ -160,7 +154,8 @@ class Repositories:
                 pull = await self._fetch(transfer, now, wanted)  # another pull came between
             others = () if given else tuple(each.directory for each in store.of(name))
             left = tuple(sorted(set(others) - {pull.directory}))
-            return replace(pull, other_directories=left)
+            earlier = "" if earlier == branch else earlier
+            return replace(pull, other_directories=left, earlier_branch=earlier)
 
     async def pushed(self, repo: str) -> list[Pushed]:
         """Return the directories in the sandboxes of this proxy that `repo` was sent to."""
@@ -300,6 +295,13 @@ class Repositories:
 
 def _directory(options: PushOptions | PullOptions) -> str | None:
     return None if options.directory is None else sandbox_directory(options.directory)
+
+
+def _free_branch(store: Store, sent: Sent, given: str | None) -> str:
+    """Return the branch for the work on `sent`, if it may be written."""
+    branch = given or branch_of(store, sent)
+    require_free(store.repository, branch, sent)
+    return branch
 
 
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
-from sandbox_client.repository.branch import default_branch, summarize
+from sandbox_client.repository.branch import branch_of
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.incoming import (
@@ -29,15 +29,17 @@ from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Store
+from sandbox_client.repository.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from sandbox_client.repository.amount import Amount
     from sandbox_client.repository.apply import Applied
-    from sandbox_client.repository.branch import Imported, Summary
+    from sandbox_client.repository.branch import Imported
     from sandbox_client.repository.quarantine import CheckedWork
     from sandbox_client.repository.records import Sent
+    from sandbox_client.repository.summary import Summary
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 NAME = "box"
@@ -197,7 +199,7 @@ class Exchange:
     def export(self, branch: str = "") -> tuple[Sent, sandbox_answers.Exported, Path]:
         sent = require_sent(self.store, self.store.require(NAME), self.check())
         bundle = self.scratch / "out.bundle"
-        name = branch or default_branch(NAME)
+        name = branch or branch_of(self.store, sent)
         output = self.in_sandbox(export_command(self.store, sent, name, str(bundle)))
         return sent, sandbox_answers.read_exported(output), bundle
 
@@ -210,8 +212,8 @@ class Exchange:
 
     def pull(self, branch: str = "", *, limits: Limits | None = None) -> tuple[Imported, Summary]:
         """Fetch the work, and make or forward the branch."""
-        name = branch or default_branch(NAME)
-        with self.checked(limits, name) as work:
+        with self.checked(limits, branch) as work:
+            name = branch or branch_of(self.store, self.sent)
             summary = summarize(work)
             imported = import_and_record(self.store, self.sent, work, self.exported, name)
             return imported, summary
@@ -227,7 +229,7 @@ class Exchange:
         )
         with come as work:
             if size:
-                branch = default_branch(NAME)
+                branch = branch_of(store, self.sent)
                 import_and_record(store, self.sent, work, self.exported, branch)
             return apply_and_record(store, self.sent, work, allow_runs_later=allow_runs_later)
 

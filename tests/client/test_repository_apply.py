@@ -63,7 +63,6 @@ def test_untracked_files_stay_as_they_are(exchange: Exchange) -> None:
     assert status(exchange) == ["M a.txt", "?? .env", "?? mine.txt"]
     commit_all(exchange.top, "Take the work")
     write(exchange.top, {"new.txt": "x\n"})
-    exchange.pull()
     exchange.push()
     write(exchange.box, {"new.txt": "y\n"})
     with pytest.raises(RepositoryRefused, match=r"git does not track here: new\.txt"):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
-from sandbox_client.repository.branch import import_work, read_patch
+from sandbox_client.repository.branch import import_work
 from sandbox_client.repository.git import Git
+from sandbox_client.repository.summary import read_patch
 
 from tests.client.repository_stub import (
     PATH,
@@ -139,6 +140,31 @@ def test_a_branch_that_diverged(exchange: Exchange) -> None:
     write(exchange.box, {"a.txt": "best\n"})
 
     assert "has commits that the work in the sandbox does not have" in refused(exchange)
+
+
+def test_a_branch_with_the_work_on_an_earlier_push_stays(exchange: Exchange) -> None:
+    first = exchange.pull()[0]
+    write(exchange.top, {"a.txt": "mine\n"})
+    commit_all(exchange.top, "Not the agent's")
+    exchange.push()
+    write(exchange.box, {"a.txt": "second\n"})
+
+    second = exchange.pull()[0]
+    assert (second.branch, second.old) == (f"{BRANCH}_2", "")
+    assert git(exchange.top, "rev-parse", BRANCH) == first.new
+    write(exchange.box, {"a.txt": "more\n"})
+    assert exchange.pull()[0].branch == f"{BRANCH}_2"
+    # Merged, the second branch goes forward with the next push; also without its record.
+    git(exchange.top, "merge", "-q", f"{BRANCH}_2")
+    exchange.push()
+    write(exchange.box, {"a.txt": "third\n"})
+    assert exchange.pull()[0].branch == f"{BRANCH}_2"
+    git(exchange.top, "reset", "-q", "--hard", "HEAD~1")
+    for number in range(5):
+        write(exchange.top, {"a.txt": f"{number}\n"})
+        exchange.push()
+    write(exchange.box, {"a.txt": "fourth\n"})
+    assert exchange.pull()[0].branch == f"{BRANCH}_3"
 
 
 def test_a_branch_that_is_a_symbolic_ref(exchange: Exchange) -> None:

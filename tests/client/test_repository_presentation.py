@@ -20,10 +20,10 @@ from sandbox_client.presentation.repositories import (
 )
 from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import Part
-from sandbox_client.repository.branch import CommitRow, FileRow, Summary
 from sandbox_client.repository.file_kinds import RunsLater
 from sandbox_client.repository.model import APPLYING, IMPORTING, UNPACKING
 from sandbox_client.repository.snapshot import Survey
+from sandbox_client.repository.summary import CommitRow, FileRow, Summary
 
 SURVEY = Survey(
     paths=("a.txt", "b\x1b.txt", ".env"),

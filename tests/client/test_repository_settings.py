@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_client.repository.amount import Amount
-    from sandbox_client.repository.branch import Summary
+    from sandbox_client.repository.summary import Summary
 
 PROGRAM = "{at}/program"  # leaves the file `ran`
 CONFIGURATIONS: dict[str, dict[str, str | dict[str, str]]] = {

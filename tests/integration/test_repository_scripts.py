@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.repository import sandbox_answers, sandbox_scripts
-from sandbox_client.repository.branch import summarize
 from sandbox_client.repository.file_kinds import decide
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.incoming import export_command, import_and_record, incoming
@@ -15,6 +14,7 @@ from sandbox_client.repository.outgoing import outgoing
 from sandbox_client.repository.quarantine import Limits
 from sandbox_client.repository.snapshot import survey
 from sandbox_client.repository.store import Store
+from sandbox_client.repository.summary import summarize
 
 from tests.client.repository_stub import PATH, git, make_repository, write
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS

@@ -13,8 +13,8 @@ from sandbox_client.text import format_size, pluralize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sandbox_client.repository.branch import FileRow
     from sandbox_client.repository.model import Pull, Push, PushPlan
+    from sandbox_client.repository.summary import FileRow
 
 MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later

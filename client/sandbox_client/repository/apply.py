@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sandbox_client.errors import RepositoryRefused
 from sandbox_client.text import pluralize
 
-from .branch import Summary, read_patch, summarize
 from .git import reason_of
 from .names import decode, encode, join_shown, nul_list, shown
+from .summary import Summary, read_patch, summarize
 from .working_tree import AS_IT_WAS, Replacement, state_of, workspace
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Make a branch of checked work, or let it go forward, and summarize the changes.
+"""Make a branch of checked work, or let it go forward.
 
 One ref of the person's is written, by comparing and swapping it; the index, the working tree and
 every other ref stay as they are.
@@ -10,13 +10,11 @@ import hashlib
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
-from sandbox_client.text import pluralize
 
-from .file_kinds import RunsLater, find_runs_later
 from .git import null_id, reason_of
 from .names import decode, shown
 from .store import move_objects
@@ -29,52 +27,6 @@ if TYPE_CHECKING:
 
 PREFIX = "refs/heads/"
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
-_DIFF = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
-_MAX_COMMITS = 200  # of a summary
-_MAX_PATCH = 64 * 1024 * 1024  # bytes
-
-
-class CommitRow(NamedTuple):
-    """A commit, with texts that are safe to print."""
-
-    id: str
-    author: str
-    date: str  # ISO 8601
-    subject: str
-
-
-class FileRow(NamedTuple):
-    """A changed file; a binary one has no counts of lines."""
-
-    path: str
-    status: str
-    mode: str
-    added: int | None
-    deleted: int | None
-
-    @property
-    def shown_path(self) -> str:
-        """The path, safe to print."""
-        return shown(self.path)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The changes of work: commits (the newest first), files, and those that run later."""
-
-    commits: tuple[CommitRow, ...]
-    files: tuple[FileRow, ...]
-    runs_later: tuple[RunsLater, ...]
-
-    @property
-    def added(self) -> int:
-        """The number of added lines."""
-        return sum(each.added or 0 for each in self.files)
-
-    @property
-    def deleted(self) -> int:
-        """The number of deleted lines."""
-        return sum(each.deleted or 0 for each in self.files)
 
 
 @dataclass(frozen=True)
@@ -97,7 +49,20 @@ def default_branch(sandbox: str) -> str:
 
 
 def branch_of(records: Records, sent: Sent) -> str:
-    """Return the branch for the work in a directory of a sandbox, unless the person names one.
+    """Return the branch for the work on `sent`, unless the person names one.
+
+    A branch that has the work on an earlier push stays as it is, and the next one gets a number.
+    """
+    first = name = first_branch_of(records, sent)
+    number = 1
+    while _is_of_earlier_push(records, sent, name):
+        number += 1
+        name = f"{first}_{number}"  # no sandbox has an underscore in its name
+    return name
+
+
+def first_branch_of(records: Records, sent: Sent) -> str:
+    """Return the branch for the first work in a directory of a sandbox.
 
     It is that of the sandbox, unless that has the work of another directory.
     """
@@ -106,8 +71,7 @@ def branch_of(records: Records, sent: Sent) -> str:
     tip = _commit_of(git, f"{PREFIX}{branch}")
     is_there = dict.fromkeys(records.imported(sent.sandbox), False)
     for directory, commit in is_there:
-        result = git.ask("merge-base", "--is-ancestor", commit, tip) if tip else None
-        is_there[directory, commit] = result is not None and result.code == 0
+        is_there[directory, commit] = bool(tip) and _is_ancestor(git, commit, tip)
     directories = {directory for (directory, _), found in is_there.items() if found}
     if not directories or sent.directory in directories:
         return branch
@@ -116,6 +80,22 @@ def branch_of(records: Records, sent: Sent) -> str:
     if any(each < sent.directory and _name_of(each) == name for each in others):
         name = f"{name}-{hashlib.sha256(sent.directory.encode()).hexdigest()[:6]}"
     return f"{branch}.{name}"
+
+
+def _is_of_earlier_push(records: Records, sent: Sent, branch: str) -> bool:
+    """Return whether a branch is as a pull has left it, and the work on `sent` begins elsewhere."""
+    git, ref = records.repository.git, f"{PREFIX}{branch}"
+    tip = _commit_of(git, ref)
+    if not tip or any(_is_ancestor(git, tip, each) for each in (sent.head, sent.imported) if each):
+        return False
+    if tip in {commit for _, commit in records.imported(sent.sandbox)}:
+        return True
+    last = git.ask("log", "--walk-reflogs", "--max-count=1", "--format=%gs", ref, "--")
+    return decode(last.output.strip()) == _message(sent)
+
+
+def _is_ancestor(git: Git, commit: str, other: str) -> bool:
+    return git.ask("merge-base", "--is-ancestor", commit, other).code == 0
 
 
 def _name_of(directory: str) -> str:
@@ -143,51 +123,8 @@ def haves(repository: Repository, sent: Sent, branch: str) -> list[str]:
     ref = check_branch_name(repository, branch)
     if not sent.pulled or sent.withheld or not _commit_of(repository.git, ref):
         return [sent.commit]
-    held = repository.git.ask("merge-base", "--is-ancestor", sent.imported, ref)
-    return [sent.commit, sent.pulled] if held.code == 0 else [sent.commit]
-
-
-def summarize(work: CheckedWork, base: str = "") -> Summary:
-    """Compare checked work with the snapshot that was sent, or with the commit `base` of it.
-
-    All texts are safe to print. The commits are those of the whole work.
-    """
-    git, start = work.stage.git, base or work.sent.commit
-    words = ("diff", "-z", "--numstat", "--raw", *_DIFF, "--abbrev=64", start, work.tip, "--")
-    files = _file_rows(git.run(*words))
-    rows = find_runs_later((each.path, each.mode) for each in files if each.status != "D")
-    gone = find_runs_later((each.path, "") for each in files if each.status == "D")
-    return Summary(_commit_rows(work), tuple(files), tuple(sorted([*rows, *gone])))
-
-
-def read_patch(work: CheckedWork, base: str = "", *, binary: bool = False) -> bytes:
-    """Return the changes of checked work since the commit `base`, or all of them, as a patch.
-
-    Its texts are not safe to print.
-
-    Raises:
-        GitFailed: it is longer than 64 MiB.
-    """
-    words = ("diff", *_DIFF, *(["--binary"] if binary else []), "--full-index")
-    start = base or work.sent.commit
-    return work.stage.git.run(*words, start, work.tip, "--", max_output=_MAX_PATCH)
-
-
-def read_diff(work: CheckedWork, limit: int) -> str:
-    """Return the changes of checked work as text, safe to print; of a long one head and tail."""
-    try:
-        text = decode(read_patch(work))
-    except GitFailed:
-        return "(The diff is too long to be shown.)\n"
-    safe = "\n".join(
-        "\t".join(shown(each, limit) for each in line.split("\t")) for line in text.split("\n")
-    )
-    if len(safe) <= limit:
-        return safe
-    head = safe[: 2 * limit // 3].rpartition("\n")[0]
-    tail = safe[len(safe) - limit // 3 :].partition("\n")[2]
-    left_out = pluralize(len(safe) - len(head) - len(tail), "character")
-    return f"{head}\n… {left_out} left out …\n{tail}"
+    is_held = _is_ancestor(repository.git, sent.imported, ref)
+    return [sent.commit, sent.pulled] if is_held else [sent.commit]
 
 
 def import_work(repository: Repository, work: CheckedWork, branch: str) -> Imported:
@@ -200,11 +137,12 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
     ref = require_free(repository, branch, work.sent)
     git = repository.git
     old = _commit_of(git, ref)
-    if old and not _goes_forward(work, old):
+    if old and not _is_ancestor(work.stage.git, old, work.tip):
+        quoted = shlex.quote(branch)
         raise RepositoryRefused(
             f"The branch '{branch}' has commits that the work in the sandbox does not have",
-            advice=f"Name another one with {_other_branch(work.sent)}, or rename that one with"
-            " `git branch -m`.",
+            advice=f"Rename it with `git branch -m {quoted} {quoted}_mine` and fetch the work again"
+            f" with {{pull}}, or name another one with {_other_branch(work.sent)}.",
         )
     move_objects(work.stage.git, git, [work.tip], [each for each in [work.sent.head] if each])
     if old != work.tip:
@@ -254,21 +192,21 @@ def _checked_out_in(repository: Repository, ref: str) -> str:
     return ""
 
 
-def _goes_forward(work: CheckedWork, old: str) -> bool:
-    return work.stage.git.ask("merge-base", "--is-ancestor", old, work.tip).code == 0
-
-
 def _other_branch(sent: Sent) -> str:
     """Return the command line that fetches the work as another branch."""
     where = shown(shlex.quote(sent.directory))
     return f"`remote-sandbox pull --branch BRANCH --directory {where} {sent.sandbox}`"
 
 
+def _message(sent: Sent) -> str:
+    """Return the message of a pull in the reflog of a branch."""
+    return f"remote-sandbox: pull {sent.sandbox}"
+
+
 def _swap(repository: Repository, ref: str, old: str, new: str, sent: Sent) -> None:
     """Write a ref if it still has its old value."""
     expected = old or null_id(repository.object_format)
-    message = f"remote-sandbox: pull {sent.sandbox}"
-    words = ("update-ref", "--no-deref", "-m", message, ref, new, expected)
+    words = ("update-ref", "--no-deref", "-m", _message(sent), ref, new, expected)
     result = repository.git.ask(*words)
     if result.code == 0 or _commit_of(repository.git, ref) == new:
         return  # another pull may have written the same
@@ -288,38 +226,3 @@ def _swap(repository: Repository, ref: str, old: str, new: str, sent: Sent) -> N
 def _commit_of(git: Git, ref: str) -> str:
     result = git.ask("rev-parse", "--verify", "--quiet", ref)
     return decode(result.output.strip()) if result.code == 0 else ""
-
-
-def _commit_rows(work: CheckedWork) -> tuple[CommitRow, ...]:
-    output = work.stage.git.run(
-        *("log", "--no-walk=unsorted", "--stdin", "-z", "--no-mailmap", "--encoding=UTF-8"),
-        "--format=%H%n%an%n%aI%n%s",
-        stdin="".join(f"{each}\n" for each in work.commits[::-1][:_MAX_COMMITS]).encode(),
-    )
-    rows = (decode(each).split("\n", 3) for each in output.split(b"\0") if each)
-    return tuple(CommitRow(row[0], shown(row[1]), row[2], shown(row[3])) for row in rows)
-
-
-def _file_rows(output: bytes) -> list[FileRow]:
-    """Read `git diff --raw --numstat -z`: first the raw entries, then the counts."""
-    words = decode(output).split("\0")
-    raw: dict[str, tuple[str, str]] = {}
-    counts: dict[str, tuple[int | None, int | None]] = {}
-    at = 0
-    while at < len(words) - 1:
-        if words[at].startswith(":"):
-            meta = words[at][1:].split(" ")
-            raw[words[at + 1]] = (meta[4][:1], meta[1])
-            at += 2
-        else:
-            added, deleted, path = words[at].split("\t", 2)
-            counts[path] = (_number(added), _number(deleted))
-            at += 1
-    return [
-        FileRow(path, status, mode, *counts.get(path, (None, None)))
-        for path, (status, mode) in raw.items()
-    ]
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .apply import Part
-from .branch import Summary
+from .summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,6 +81,7 @@ class Pull:
     commit. `base` is the commit that was sent, if a comparison with that commit would not show the
     work alone: uncommitted changes that were sent are in the branch, too. `other_branches` stay in
     the sandbox, and the work in `other_directories`, which were sent from here, too.
+    `earlier_branch` has the work on an earlier push, and stays as it is.
     The work changes the paths in `ignored`, which git ignores here; those in `overwrites` are files
     of the person's that a merge would overwrite. If it was to be applied, `applied_part` is the
     part that was new, or `not_applied` the reason for which nothing was applied.
@@ -100,6 +101,7 @@ class Pull:
     left_uncommitted: bool = False
     other_branches: int = 0
     other_directories: tuple[str, ...] = ()
+    earlier_branch: str = ""
     ignored: tuple[str, ...] = ()
     overwrites: tuple[str, ...] = ()
     applied_part: Part | None = None
