@@ -104,6 +104,13 @@ _REFUSALS: Mapping[str, _Reason] = {
         "Get them with {pull}, then let the agent commit or discard them.",
         _PROGRAM,
     ),
+    "in-the-way": _Reason(
+        "The sandbox has files or repositories in the way of those that are sent",
+        "Rename or remove them with {run}, or fetch them with `remote-sandbox cp` before; then send"
+        " it again with {push}.",
+        "the sandbox: git ignores them there, or they are no files of its repository; nothing was"
+        " replaced.",
+    ),
     "receiving": _Reason(
         "The repository did not arrive completely in the sandbox",
         "Send it again with {push}, which completes it.",

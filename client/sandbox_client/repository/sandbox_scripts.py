@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 NONE = "-"  # an argument of a script that stands for nothing
 
-# `worktree` makes a tree of the files with a copy of the index, which keeps its time: git reads a
-# file again that is not older than the index.
+# A repository that is a linked worktree of another one is not ours: the two would share its refs.
 _PRELUDE = r"""
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES;
 LC_ALL=C; GIT_TERMINAL_PROMPT=0; export LC_ALL GIT_TERMINAL_PROMPT; tmp=;
@@ -41,16 +40,30 @@ trust() {
   || git config --global --add safe.directory "$(pwd -P)";
 };
 note() { g config --local --get "remote-sandbox.$1" 2>/dev/null; };
-ours() { [ -e .git ] && [ -n "$(note version)" ]; };
-begun() { [ "$(ls -A)" = .git ] && ! ours && [ -z "$(id HEAD)$(g for-each-ref | head -n 1)" ]
+path() { g rev-parse --git-path "$1"; };
+ours() { [ -e .git ] && [ -n "$(note version)" ]
+  && [ "$(g rev-parse --git-dir)" = "$(g rev-parse --git-common-dir)" ]; };
+begun() { [ "$(ls -A)" = .git ] && [ -d .git ] && ! ours
+  && [ -z "$(id HEAD)$(g for-each-ref | head -n 1)" ]
   && [ -z "$(find .git/objects -type f 2>/dev/null | head -n 1)" ]; };
 owned() { ours || fail occupied; [ "$(note repository)" = "$1" ] || fail other; };
 dirty() { [ -n "$(g status --porcelain --untracked-files=normal --ignore-submodules=all 2>/dev/null
   | head -n 1)" ]; };
 command -v git >/dev/null 2>&1 || fail no-git;
 v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
+[ "${v%%.*}" -gt 2 ] 2>/dev/null
+|| { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
+dir=$1; shift;
+full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
+  *) printf "%s" "$(pwd)/$1";; esac; };
+"""
+# `worktree` makes a tree of the files with a copy of the index, which keeps its time: git reads a
+# file again that is not older than the index.
+_WORKTREE = r"""
+copy() { index=$(path index) && tmp=$(mktemp -d) && copied; };
+copied() { rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index"; };
 worktree() {
-  index=$(g rev-parse --git-path index) && tmp=$(mktemp -d) || return;
+  copy || return;
   GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; n=0;
   until err=$(stage 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail "$(why "$err")" "$err"; done;
   tree=$(g write-tree 2>"$tmp/err") || fail "$(why "$(cat "$tmp/err")")" "$(cat "$tmp/err")";
@@ -61,21 +74,19 @@ why() {
   |*"ot a directory"*|*"to write"*|*"nput/output error"*) echo storage;; *) echo busy;; esac;
 };
 stage() {
-  rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index" || return;
-  g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
-  LC_ALL=C sed -z -n "/[^/]$/p" "$tmp/others" >"$tmp/files" || return;
+  copied && g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
+  filter "*/) ;; *) printf \"%s\\0\" \"\$p\"" <"$tmp/others" >"$tmp/files" || return;
   g update-index --add -z --stdin <"$tmp/files";
 };
+filter() { xargs -0 sh -c "for p do case \$p in $1;; esac; done" sh; };
+modules() {
+  g ls-files -z -s >"$tmp/staged"
+  && filter "160000*) printf \"%s\\0\" \"\${p#* * [0-3]?}\"" <"$tmp/staged" >"$tmp/modules";
+};
 treeof() { g rev-parse -q --verify "$1^{tree}"; };
-[ "${v%%.*}" -gt 2 ] 2>/dev/null
-|| { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
-dir=$1; shift;
-full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
-  *) printf "%s" "$(pwd)/$1";; esac; };
 """
 _CHECK = r"""
 state=absent; head=; sent=; work=false; owner=; program=true; modes=true;
-f=.git/remote-sandbox-mode;
 [ "$1" = - ] || command -v "$1" >/dev/null 2>&1 || program=false;
 if [ -d "$dir" ]; then
   cd "$dir" 2>/dev/null || fail directory "it cannot be entered";
@@ -83,7 +94,8 @@ if [ -d "$dir" ]; then
   else
     trust; state=occupied;
     if begun; then state=empty; elif ours; then
-      state=ours; if [ -e $f ] && [ ! -x $f ]; then g config core.fileMode false; fi;
+      state=ours; f=$(path remote-sandbox-mode);
+      if [ -e "$f" ] && [ ! -x "$f" ]; then g config core.fileMode false; fi;
       modes=$(g config --bool core.fileMode || echo true);
       head=$(id HEAD); owner=$(note repository | tr -cd 0-9a-f);
       [ -n "$(note receiving)" ] || sent=$(id refs/remote-sandbox/sent);
@@ -98,10 +110,13 @@ answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\"
 # may still run. If a chmod has no effect, or only until the next command, the file system keeps no
 # modes: git then keeps those of the commits. Commits that were not pulled and that the checkout
 # would leave without a branch get one, `kept/ID`; the files before a repeated push get a ref.
+# Git would replace a file that it ignores, a link or a repository without a word: `in_the_way`
+# refuses that. The index `new` has the paths that the checkout adds; `differ` are those not
+# there yet with the same content. Before that, only a new repository is changed.
 _RECEIVE = r"""
 bundle=$(full "$1"); sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7; owner=$8;
 running() {
-  p=$(cat .git/remote-sandbox-pid 2>/dev/null) && kill -0 "$p" 2>/dev/null
+  p=$(cat "$pid" 2>/dev/null) && [ "$p" != $$ ] && kill -0 "$p" 2>/dev/null
   && grep -q remote-sandbox "/proc/$p/cmdline" 2>/dev/null;
 };
 is_known() {
@@ -115,6 +130,40 @@ keep() {
   || g update-ref "refs/heads/kept/$(printf "%s" "$1" | cut -c 1-10)" "$1"
   || fail update "commits that were not pulled cannot be kept";
 };
+lacks_parent() {
+  for each in $(g cat-file commit "$1" 2>/dev/null | sed -n "/^$/q; s/^parent //p"); do
+    g cat-file -e "$each" 2>/dev/null || return 0;
+  done; return 1;
+};
+in_the_way() {
+  GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE;
+  modules && g update-index -z --force-remove --stdin <"$tmp/modules" && g ls-files -z >"$tmp/old"
+  && GIT_INDEX_FILE=$tmp/new && g read-tree "$commit"
+  && g update-index -z --force-remove --stdin <"$tmp/old" || return;
+  g update-index -q --refresh >/dev/null 2>&1;
+  g diff-files -z --name-only --ignore-submodules=all >"$tmp/differ"
+  && xargs -0 sh -c "$look" sh <"$tmp/differ" >"$tmp/there" && GIT_INDEX_FILE=$tmp/index || return;
+  [ ! -s "$tmp/there" ] || xargs -0 -n 500 git --literal-pathspecs -c core.fsmonitor=false
+    -c core.untrackedCache=false ls-files -z --others -- <"$tmp/there" >"$tmp/blocked" || return;
+  unset GIT_INDEX_FILE; [ -f "$tmp/blocked" ] || return 0;
+  tr "\n\0" "?\n" <"$tmp/blocked" | sort -u >"$tmp/names"; n=$(wc -l <"$tmp/names");
+  [ "$n" -eq 0 ] || refuse in-the-way "$(head -n 5 "$tmp/names" | sed "\$!s/\$/,/")$(
+    [ "$n" -le 5 ] || echo " and $((n-5)) more")";
+};
+look='
+  last=.; for p do
+    d=${p%/*}; [ "$d" != "$p" ] || d=;
+    if [ "$d" != "$last" ]; then
+      last=$d; bad=; q=; r=$d/;
+      while [ -z "$bad" ] && [ "${r#/}" ]; do
+        q=$q${r%%/*}; r=${r#*/}; is=;
+        if [ -L "$q" ]; then bad=1; elif [ -d "$q" ]; then [ ! -e "$q/.git" ] || is=1;
+        elif [ -e "$q" ]; then bad=1; fi;
+        [ -z "$bad$is" ] || printf "%s\0" "$q"; q=$q/;
+      done;
+    fi;
+    [ -n "$bad" ] || { [ ! -e "$p" ] && [ ! -L "$p" ]; } || printf "%s\0" "$p";
+  done';
 arrived() {
   answer received ",\"head\":\"$1\",\"keeps_modes\":$(g config --bool core.fileMode)";
 };
@@ -123,58 +172,69 @@ if [ ! -f "$bundle" ]; then
   [ -z "$(note receiving)" ] && [ "$(id refs/remote-sandbox/sent)" = "$commit" ] || fail no-bundle;
   arrived "$commit";
 fi;
-[ "$(h "$bundle")" = "$sha" ] || fail differs;
+[ "$(h "$bundle")" = "$sha" ] || fail differs; new=; index=;
 mkdir -p "$dir" 2>/dev/null; cd "$dir" 2>/dev/null || fail directory "it cannot be made";
 if begun; then rm -rf .git; fi;
 if [ -z "$(ls -A)" ]; then
   if [ "$format" = sha1 ]; then err=$(g init -q --template= . 2>&1);
   else err=$(g init -q --template= --object-format="$format" . 2>&1); fi
   || { rm -rf .git; fail init "$err"; };
-  trust; f=.git/remote-sandbox-mode; : >"$f"; m=true;
+  trust; new=1; f=.git/remote-sandbox-mode; : >"$f"; m=true;
   chmod 700 "$f" 2>/dev/null; [ -x "$f" ] || m=false;
   chmod 600 "$f" 2>/dev/null; [ ! -x "$f" ] || m=false;
   chmod 700 "$f" 2>/dev/null;
   g config core.fileMode $m && g config core.autocrlf false && g config gc.auto 0
   && g symbolic-ref HEAD "refs/heads/$branch" && g config remote-sandbox.repository "$owner"
-  && g config remote-sandbox.version 1
+  && g config remote-sandbox.receiving "$commit" && g config remote-sandbox.version 1
   || fail init "git config failed";
   git config user.email >/dev/null 2>&1 || {
     g config user.name "Agent in the sandbox"; g config user.email agent@localhost; };
-else
-  trust; owned "$owner";
-  head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
-  if [ -n "$(note receiving)" ]; then
-    n=0; while running && [ $n -lt 300 ]; do sleep 1; n=$((n+1)); done;
-    if running; then fail unfinished; fi;
-    find .git -name "*.lock" -type f -exec rm -f {} +;
-    known="$known $(note receiving)"; keep "$head";
-    if [ -n "$head" ] && dirty; then
-      files=$(worktree && g commit-tree "$tree" -p "$head" -m "Files before a repeated push"; over);
-      g update-ref refs/remote-sandbox/kept "$files" 2>/dev/null;
-    fi;
+else trust; owned "$owner"; fi;
+pid=$(path remote-sandbox-pid); ends=$(path shallow);
+n=0; while running && [ $n -lt 300 ]; do sleep 1; n=$((n+1)); done;
+if running; then fail unfinished; fi;
+if [ -z "$new" ]; then
+  head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)"; before=$(note receiving);
+  changed=;
+  if [ -n "$before" ]; then
+    find "$(g rev-parse --git-dir)" -name "*.lock" -type f -exec rm -f {} +;
+    known="$known $before"; keep "$head";
+  else is_known "${head:-none}" || fail has-commits "$head"; fi;
+  if ! dirty; then copy || fail temporary;
   else
-    same=; is_known "${head:-none}" || fail has-commits "$head";
-    if dirty; then
-      worktree || fail temporary;
+    worktree || fail temporary;
+    if [ -n "$before" ]; then
+      kept=$(id refs/remote-sandbox/kept);
+      kept=$(g commit-tree "$tree" ${head:+-p "$head"} ${kept:+-p "$kept"}
+        -m "Files before a repeated push") && g update-ref refs/remote-sandbox/kept "$kept"
+      || fail update "the files there cannot be kept";
+    else
       for each in $known; do
-        if [ "$(treeof "$each")" = "$tree" ]; then same=1; fi;
+        if [ "$(treeof "$each")" = "$tree" ]; then changed=$tree; fi;
       done;
-      [ -n "$same" ] || fail has-changes;
-      g read-tree "$tree" || fail storage "the index cannot be written";
+      [ -n "$changed" ] || fail has-changes;
     fi;
   fi;
+fi;
+echo $$ >"$pid"; refuse() { rm -f "$pid"; fail "$@"; };
+err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
+if [ -z "$new" ]; then
+  in_the_way 2>"$tmp/err" || refuse storage "$(cat "$tmp/err")";
+  [ -z "$changed" ] || g read-tree "$changed" || fail storage "the index cannot be written";
   keep "$(id "refs/heads/$branch")";
 fi;
-echo $$ >.git/remote-sandbox-pid;
 g config remote-sandbox.receiving "$commit" || fail directory "it cannot be written";
-if [ "$shallow" = - ]; then rm -f .git/shallow;
-else printf "%s\n" $shallow >.git/shallow || fail directory "it cannot be written"; fi;
-err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
+[ "$shallow" != - ] || shallow=;
+for old in $(cat "$ends" 2>/dev/null); do
+  if lacks_parent "$old"; then shallow="$shallow $old"; fi;
+done;
+if [ -z "$shallow" ]; then rm -f "$ends";
+else printf "%s\n" $shallow | sort -u >"$ends" || fail directory "it cannot be written"; fi;
 err=$(g update-ref refs/remote-sandbox/sent "$commit" 2>&1) || fail update "$err";
 g update-ref -d refs/remote-sandbox/work 2>/dev/null;
 err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
 g config --unset remote-sandbox.receiving;
-rm -f "$bundle" .git/remote-sandbox-pid;
+rm -f "$bundle" "$pid";
 arrived "$(id HEAD)";
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward. A pull
@@ -255,7 +315,7 @@ def receive(
     in `known`: they have not come back yet.
     """
     return _command(
-        _RECEIVE,
+        _WORKTREE + _RECEIVE,
         *(
             _from_work(sent.directory),
             _from_work(bundle),
@@ -277,7 +337,7 @@ def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") ->
     index, branches and files stay as they are.
     """
     return _command(
-        _EXPORT,
+        _WORKTREE + _EXPORT,
         *(
             _from_work(sent.directory),
             _from_work(bundle),

@@ -1,0 +1,196 @@
+"""Things in a sandbox that neither a push nor a pull takes: they stay there, and are told."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client.errors import RepositoryRefused
+
+from tests.client.repository_stub import (
+    Exchange,
+    commit_all,
+    fingerprint,
+    git,
+    make_repository,
+    tree_of_directory,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+IGNORED = "*.log\nbuild\n"
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Exchange:
+    files: dict[str, str | bytes] = {"a.txt": "one\n", "d/b.txt": "two\n", ".gitignore": IGNORED}
+    top = make_repository(tmp_path / "person" / "repository", files)
+    (tmp_path / "sandbox").mkdir()
+    return Exchange(top, tmp_path / "sandbox" / "box")
+
+
+def send(exchange: Exchange, files: dict[str, str | bytes]) -> None:
+    """Let a push have these files, also those that git ignores."""
+    write(exchange.top, files)
+    git(exchange.top, "add", "-f", *files)
+
+
+def state_of(box: Path) -> dict[str, str]:
+    """Return all that a push may change, without objects that no ref leads to."""
+    return {path: text for path, text in fingerprint(box).items() if "/.git/objects" not in path}
+
+
+def file(box: Path) -> None:
+    write(box, {"x.log": "of the agent\n"})
+
+
+def link(box: Path) -> None:
+    (box / "x.log").symlink_to("nowhere")
+
+
+def parent(box: Path) -> None:
+    write(box, {"build": "of the agent\n"})
+
+
+def linked_parent(box: Path) -> None:
+    write(box, {"real/c": "of the agent\n"})
+    commit_all(box)
+    (box / "build").symlink_to("real")
+
+
+def repository(box: Path) -> None:
+    make_repository(box / "lib", {"c.txt": "of the agent\n"})
+
+
+def in_directory(box: Path) -> None:
+    write(box, {"d/x.log": "of the agent\n"})
+
+
+@pytest.mark.parametrize(
+    ("make", "sent", "named"),
+    [
+        (file, "x.log", "x.log"),
+        (link, "x.log", "x.log"),
+        (parent, "build/c", "build"),
+        (linked_parent, "build/c", "build"),
+        (repository, "lib/new.txt", "lib/"),
+        (repository, "lib", "lib/"),
+        (in_directory, "d", "d/x.log"),
+    ],
+)
+def test_a_push_replaces_nothing_that_was_not_fetched(
+    exchange: Exchange, make: Callable[[Path], None], sent: str, named: str
+) -> None:
+    exchange.push()
+    make(exchange.box)
+    exchange.pull() if exchange.export()[1].size else None
+    before = state_of(exchange.box)
+    if sent == "d":
+        shutil.rmtree(exchange.top / "d")
+    send(exchange, {sent: "mine\n"})
+
+    with pytest.raises(RepositoryRefused, match=rf"in the way of .*: {named}$"):
+        exchange.push()
+
+    assert state_of(exchange.box) == before
+    write(exchange.box, {"a.txt": "work\n"})
+    exchange.pull()
+    assert git(exchange.top, "show", "sandbox/box:a.txt") == "work"
+    (exchange.box / named.rstrip("/")).rename(exchange.box.parent / "renamed")
+    exchange.push()
+    assert tree_of_directory(exchange.box) == tree_of_directory(exchange.top)
+
+
+def test_the_first_names_of_many_are_told(exchange: Exchange) -> None:
+    exchange.push()
+    files: dict[str, str | bytes] = {f"{n}\n'.log": "x" for n in range(7)}
+    write(exchange.box, files)
+    send(exchange, dict.fromkeys(files, "mine"))
+
+    with pytest.raises(RepositoryRefused, match=r"0\?\?.log, 1\?\?.log, .*4\?\?.log and 2 more$"):
+        exchange.push()
+
+
+def test_files_that_are_not_in_the_way(exchange: Exchange) -> None:
+    write(exchange.top, {"t": "x\n", "u/v": "x\n", "same.log": "x\n"})
+    exchange.push()
+    write(exchange.box, {"left.txt": "x\n", "other.log": "x\n", "same.log": "x\n", "d/c.log": "x"})
+    exchange.pull()
+    (exchange.top / "t").unlink()
+    shutil.rmtree(exchange.top / "u")
+    send(exchange, {"t/w": "x\n", "u": "x\n", "same.log": "x\n", "left.txt": "y\n", "d/n": "x\n"})
+
+    exchange.push()
+
+    assert tree_of_directory(exchange.box) == tree_of_directory(exchange.top)
+    assert (exchange.box / "other.log").exists()
+
+
+def test_a_submodule_that_the_agent_has_filled(exchange: Exchange, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library", {"lib.txt": "x\n"})
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(exchange.top, *words)
+    commit_all(exchange.top)
+    exchange.push()
+    write(exchange.box, {"lib/new.txt": "of the agent\n"})
+    git(exchange.top, "rm", "-q", "-f", "lib")
+    send(exchange, {"lib/new.txt": "mine\n"})
+
+    with pytest.raises(RepositoryRefused, match=r": lib/new\.txt$"):
+        exchange.push()
+
+    assert (exchange.box / "lib" / "new.txt").read_text() == "of the agent\n"
+    git(exchange.top, "rm", "-q", "-f", "lib/new.txt")
+    write(exchange.box, {"lib/x": "x\n"})
+    git(exchange.box / "lib", "init", "-q")
+    send(exchange, {"lib": "mine\n"})
+    with pytest.raises(RepositoryRefused, match=r": lib/$"):
+        exchange.push()
+
+
+def break_off(exchange: Exchange) -> None:
+    """Let a push end at its checkout."""
+    lock = exchange.box / ".git" / "index.lock"
+    lock.write_text("")
+    with pytest.raises(RepositoryRefused, match="checkout"):
+        exchange.push()
+    lock.unlink()
+
+
+def test_a_repeated_push_replaces_nothing_either(exchange: Exchange) -> None:
+    exchange.push()
+    send(exchange, {"new.txt": "mine\n", "x.log": "mine\n"})
+    file(exchange.box)
+    (exchange.box / "x.log").rename(exchange.box / "y.log")
+    break_off(exchange)
+    write(exchange.box, {"new.txt": "of the agent\n"})
+    file(exchange.box)
+    with pytest.raises(RepositoryRefused, match=r"in the way of .*: x\.log$"):
+        exchange.push()
+    write(exchange.box, {"new.txt": "of the agent again\n"})
+    (exchange.box / "x.log").unlink()
+
+    exchange.push()
+
+    assert tree_of_directory(exchange.box) == tree_of_directory(exchange.top)
+    kept = git(exchange.box, "log", "--format=%H", "refs/remote-sandbox/kept", "--", "new.txt")
+    texts = [git(exchange.box, "show", f"{each}:new.txt") for each in kept.split()]
+    assert texts == ["of the agent again", "of the agent"]
+
+
+def test_a_first_push_that_broke_off_keeps_the_files_that_came_after_it(exchange: Exchange) -> None:
+    exchange.push()
+    for each in ("HEAD", "refs/remote-sandbox/sent"):
+        git(exchange.box, "update-ref", "-d", each)
+    (exchange.box / ".git" / "index").unlink()
+    git(exchange.box, "config", "remote-sandbox.receiving", exchange.store.require("box").commit)
+    write(exchange.box, {"a.txt": "of the agent\n", "x.log": "x\n"})
+
+    exchange.push()
+
+    assert (exchange.box / "a.txt").read_text() == "one\n"
+    assert git(exchange.box, "show", "refs/remote-sandbox/kept:a.txt") == "of the agent"
