@@ -256,6 +256,8 @@ class Repositories:
                 branch,
                 left_uncommitted=exported.left_uncommitted,
                 other_branches=max(exported.branches - 1, 0),
+                stashes=exported.stashes,
+                inner_repositories=exported.inner,
             )
             if exported.tip == sent.commit:
                 return result

@@ -194,3 +194,24 @@ def test_a_first_push_that_broke_off_keeps_the_files_that_came_after_it(exchange
 
     assert (exchange.box / "a.txt").read_text() == "one\n"
     assert git(exchange.box, "show", "refs/remote-sandbox/kept:a.txt") == "of the agent"
+
+
+def test_stashes_and_repositories_within_the_directory_are_counted(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    library = make_repository(tmp_path / "library", {"lib.txt": "x\n"})
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(exchange.top, *words)
+    commit_all(exchange.top)
+    exchange.push()
+    none = exchange.export()[1]
+    for text in ("one", "two"):
+        write(exchange.box, {"a.txt": text})
+        git(exchange.box, "stash", "-q")
+    make_repository(exchange.box / "new\ninner", {"x.txt": "x\n"})
+    git(exchange.box / "lib", "init", "-q")
+
+    exported = exchange.export()[1]
+
+    assert (none.stashes, none.inner) == (0, 0)
+    assert (exported.stashes, exported.inner, exported.size) == (2, 2, 0)

@@ -71,6 +71,7 @@ PULL = Pull(
     left_uncommitted=True,
     other_branches=2,
 )
+UNCHANGED = replace(PULL, commit="", other_branches=0)
 
 
 def test_a_plan_says_what_goes_where_to_and_what_stays() -> None:
@@ -153,13 +154,35 @@ def test_a_pull_shows_commits_files_and_what_would_run() -> None:
 @pytest.mark.parametrize(
     ("pull", "line"),
     [
-        (replace(PULL, commit=""), "box has no work yet: /sandbox/project is as it was sent"),
+        (UNCHANGED, "box has no work yet: /sandbox/project is as it was sent"),
         (replace(PULL, is_new=False), "branch sandbox/box went forward: 1 commit from"),
         (replace(PULL, is_new=False, is_changed=False), "branch sandbox/box is up to date:"),
     ],
 )
 def test_a_pull_of_another_kind(pull: Pull, line: str) -> None:
     assert describe_pull(pull)[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("pull", "line"),
+    [
+        (replace(UNCHANGED, other_branches=1), "1 other branch stayed in the sandbox"),
+        (replace(UNCHANGED, stashes=1), "1 stash stayed in the sandbox"),
+        (replace(UNCHANGED, stashes=2), "2 stashes stayed in the sandbox"),
+        (
+            replace(UNCHANGED, inner_repositories=1),
+            "1 repository within the directory stayed in the sandbox",
+        ),
+    ],
+)
+def test_work_that_no_pull_fetches_is_told(pull: Pull, line: str) -> None:
+    first = "box has nothing to fetch from /sandbox/project yet"
+    assert describe_pull(pull) == [first, line]
+    has_work = replace(pull, commit="3" * 40)
+    assert line in describe_pull(has_work)
+    content = pull_content(pull)
+    counts = (content["other_branches"], content["stashes"], content["inner_repositories"])
+    assert counts == (pull.other_branches, pull.stashes, pull.inner_repositories)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_NAMES = 10  # in a sentence
 MAX_ROWS = 60  # of a diffstat, a list of commits, or one of files that run later
+_WITHIN = "within the directory"
 _BARS = (40, 20, 8)  # signs for the lines of a file, fewer where columns are few
 _MIN_PATH = 10  # columns
 _APPLIED = {  # by the value of a `Part`
@@ -145,6 +146,8 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         "changed": pull.is_changed,
         "left_uncommitted": pull.left_uncommitted,
         "other_branches": pull.other_branches,
+        "stashes": pull.stashes,
+        "inner_repositories": pull.inner_repositories,
         "other_directories": [shown(each) for each in pull.other_directories],
         "commits": [
             {"id": each.id, "author": each.author, "date": each.date, "subject": each.subject}
@@ -183,8 +186,10 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     Lines of lists are indented; with a `width`, the diffstat has at most this many columns.
     """
     if not pull.has_work:
-        lines = [f"{pull.name} has no work yet: {pull.directory} is as it was sent"]
-        return lines + _other_branches(pull) + _other_directories(pull)
+        stayed = _stayed(pull)
+        sent = f"has no work yet: {pull.directory} is as it was sent"
+        first = f"has nothing to fetch from {pull.directory} yet" if stayed else sent
+        return [f"{pull.name} {first}", *stayed, *_other_directories(pull)]
     summary = pull.summary
     what = "is new" if pull.is_new else "went forward" if pull.is_changed else "is up to date"
     count = pluralize(len(summary.commits), "commit")
@@ -193,7 +198,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     lines += diffstat(summary.files, width)
     if pull.left_uncommitted:
         lines.append("the last commit has what was left uncommitted in the sandbox")
-    lines += _other_branches(pull) + _other_directories(pull)
+    lines += _stayed(pull) + _other_directories(pull)
     if new := [each for each in pull.ignored if each not in pull.overwrites]:
         lines.append(f"goes to paths that git ignores here, if you merge it: {join_paths(new)}")
     if pull.overwrites:
@@ -207,11 +212,17 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     return lines
 
 
-def _other_branches(pull: Pull) -> list[str]:
-    if not pull.other_branches:
-        return []
-    kind = "other branch" if pull.other_branches == 1 else "other branches"
-    return [f"{pull.other_branches} {kind} stayed in the sandbox"]
+def _stayed(pull: Pull) -> list[str]:
+    kinds = (
+        (pull.other_branches, "other branch", "other branches"),
+        (pull.stashes, "stash", "stashes"),
+        (pull.inner_repositories, f"repository {_WITHIN}", f"repositories {_WITHIN}"),
+    )
+    return [
+        f"{count} {one if count == 1 else many} stayed in the sandbox"
+        for count, one, many in kinds
+        if count
+    ]
 
 
 def _other_directories(pull: Pull) -> list[str]:

@@ -79,9 +79,9 @@ class Pull:
     `diff` is the same as text, safe to print. `head` says how the commit that is checked out here
     relates to the branch: `unrelated` if they have no common ancestor, `none` if there is no
     commit. `base` is the commit that was sent, if a comparison with that commit would not show the
-    work alone: uncommitted changes that were sent are in the branch, too. `other_branches` stay in
-    the sandbox, and the work in `other_directories`, which were sent from here, too.
-    `earlier_branch` has the work on an earlier push, and stays as it is.
+    work alone: uncommitted changes that were sent are in the branch, too. `other_branches`,
+    `stashes` and `inner_repositories`, which are within the directory, stay in the sandbox, and the
+    work in `other_directories`, which were sent from here, too. `earlier_branch` has the work on an earlier push, and stays as it is.
     The work changes the paths in `ignored`, which git ignores here; those in `overwrites` are files
     of the person's that a merge would overwrite. If it was to be applied, `applied_part` is the
     part that was new, or `not_applied` the reason for which nothing was applied.
@@ -100,6 +100,8 @@ class Pull:
     head: Relation = "related"
     left_uncommitted: bool = False
     other_branches: int = 0
+    stashes: int = 0
+    inner_repositories: int = 0
     other_directories: tuple[str, ...] = ()
     earlier_branch: str = ""
     ignored: tuple[str, ...] = ()

@@ -48,7 +48,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Exported:
-    """The work as a bundle in the sandbox; `size` is 0 if there is nothing new."""
+    """The work as a bundle in the sandbox; `size` is 0 if there is nothing new.
+
+    `inner` is the number of repositories within the directory that are not of its repository.
+    """
 
     tip: str
     head: str
@@ -57,6 +60,8 @@ class Exported:
     sha256: str
     commits: int
     branches: int
+    stashes: int
+    inner: int
 
 
 _ELSEWHERE = (
@@ -210,6 +215,8 @@ def read_exported(output: str) -> Exported:
         sha256,
         _number(fields, "commits"),
         _number(fields, "branches"),
+        _number(fields, "stashes"),
+        _number(fields, "inner"),
     )
 
 

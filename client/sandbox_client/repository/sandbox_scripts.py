@@ -288,8 +288,13 @@ if [ $new = true ]; then
   size=$(wc -c <"$out" | tr -d " "); sum=$(h "$out");
 fi;
 branches=$(g for-each-ref --format=x refs/heads | wc -l | tr -d " ");
+stashes=$(g rev-list -g --count refs/stash 2>/dev/null || echo 0);
+inner=$({ filter "*/) echo" <"$tmp/others"; modules
+  && xargs -0 sh -c "for p do [ ! -e \"\$p/.git\" ] || echo; done" sh <"$tmp/modules";
+} | wc -l | tr -d " ");
 answer exported ",\"tip\":\"$tip\",\"head\":\"$head\",\"left_uncommitted\":$left,\"size\":$size,
-\"sha256\":\"$sum\",\"commits\":$count,\"branches\":$branches";
+\"sha256\":\"$sum\",\"commits\":$count,\"branches\":$branches,\"stashes\":$stashes,
+\"inner\":$inner";
 """
 
 UNCOMMITTED = "Uncommitted changes in the sandbox"
