@@ -22,6 +22,7 @@ from sandbox_client.repository.incoming import (
     incoming,
     known_work,
     require_ours,
+    require_pulled,
     require_sent,
 )
 from sandbox_client.repository.local import Repository, open_repository
@@ -176,6 +177,7 @@ class Exchange:
             if not out.is_needed:
                 out.confirm()
                 return out.amount, 0
+            require_pulled(out, checked)
             bundle = out.bundle()
             target = self.scratch / "in.bundle"
             shutil.copy(bundle.path, target)

@@ -405,20 +405,77 @@ def test_another_push_than_those_from_here(exchange: Exchange) -> None:
         exchange.pull()
 
 
-def test_a_commit_that_was_amended_away_and_removed(exchange: Exchange) -> None:
-    write(exchange.top, {"a.txt": "two\n"})
-    exchange.push()
-    work(exchange, {"a.txt": "three\n"}, "Work")
-    git(exchange.top, "commit", "-q", "--amend", "-m", "Amended")
+def amend(exchange: Exchange, onto: str = "HEAD^") -> None:
+    """Let git remove the commit that is checked out; a similar one on another takes its place."""
+    tree = git(exchange.top, "rev-parse", "HEAD^{tree}")
+    words = ["-p", git(exchange.top, "rev-parse", onto)] if onto else []
+    other = git(exchange.top, "commit-tree", tree, *words, "-m", "Amended")
+    git(exchange.top, "reset", "-q", other)
     git(exchange.top, "reflog", "expire", "--expire=now", "--all")
     git(exchange.top, "gc", "-q", "--prune=now")
-    with pytest.raises(RepositoryRefused, match="is no longer in this repository"):
-        exchange.pull()
-    git(exchange.box, "reset", "-q", "--hard", "HEAD^")
 
-    exchange.push()  # all of it
+
+@pytest.mark.parametrize("is_clean", [True, False])
+@pytest.mark.parametrize("history", [True, False])
+def test_a_commit_that_was_amended_away_and_removed_comes_back(
+    exchange: Exchange, *, is_clean: bool, history: bool
+) -> None:
+    exchange.history = history
+    write(exchange.top, {"a.txt": "two\n", "new.txt": "x\n"})
+    commit = commit_all(exchange.top, "Second")
+    if not is_clean:
+        write(exchange.top, {"a.txt": "changed\n"})
+    exchange.push()
+    work(exchange, {"d/b.txt": "three\n"}, "Work")
+    amend(exchange)
+
+    _, summary = exchange.pull()
+
+    assert [each.path for each in summary.files] == ["d/b.txt"]
+    assert commit in git(exchange.top, "rev-list", BRANCH).split()
+    assert git(exchange.top, "fsck", "--no-dangling") == ""
+    exchange.push()
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_a_push_after_its_commit_was_amended_away_and_removed(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "two\n"})
+    commit_all(exchange.top)
+    exchange.push()
+    git(exchange.box, "branch", "of-the-agent")
+    amend(exchange)
+
+    exchange.push()
 
     assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+    assert git(exchange.box, "log", "--format=%s", "of-the-agent") == "Work"
+    assert git(exchange.box, "fsck", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("withheld", [[], ["b.key"]])
+def test_work_whose_base_cannot_come_back(exchange: Exchange, withheld: list[str]) -> None:
+    write(exchange.top, {"a.txt": "two\n", "b.key": "x\n"})
+    commit_all(exchange.top)
+    write(exchange.top, {"a.txt": "three\n"})
+    commit_all(exchange.top)
+    exchange.leave_out = withheld
+    exchange.include = [] if withheld else ["b.key"]
+    exchange.push()
+    work(exchange, {"d/b.txt": "three\n"}, "Work")
+    amend(exchange, "HEAD^" if withheld else "")
+    refs = git(exchange.top, "for-each-ref")
+
+    with pytest.raises(RepositoryRefused, match="is no longer in this repository") as caught:
+        exchange.pull()
+
+    assert "remove the directory there" in caught.value.advice
+    assert git(exchange.top, "for-each-ref") == refs
+    assert git(exchange.top, "fsck", "--no-dangling") == ""
+    shutil.rmtree(exchange.box)
+    exchange.push()
+    work(exchange, {"d/b.txt": "four\n"}, "Work")
+    exchange.pull()
+    assert git(exchange.top, "show", f"{BRANCH}:d/b.txt") == "four"
 
 
 def test_the_store_keeps_what_records_need_and_no_more(exchange: Exchange) -> None:

@@ -144,7 +144,10 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
             advice=f"Rename it with `git branch -m {quoted} {quoted}_mine` and fetch the work again"
             f" with {{pull}}, or name another one with {_other_branch(work.sent)}.",
         )
-    move_objects(work.stage.git, git, [work.tip], [each for each in [work.sent.head] if each])
+    known = [each for each in [work.sent.head] if each]
+    if known and git.ask("cat-file", "-e", f"{known[0]}^{{tree}}").code != 0:
+        known = repository.tips
+    move_objects(work.stage.git, git, [work.tip], known)
     if old != work.tip:
         _swap(repository, ref, old, work.tip, work.sent)
     return Imported(branch, old, work.tip)

@@ -20,6 +20,7 @@ from .quarantine import CheckedWork, check, checked_work, require_bundle, requir
 from .sandbox_answers import refusal
 from .sandbox_scripts import export
 from .snapshot import index_line
+from .store import base_is_gone
 from .trees import kinds_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def require_pulled(out: Outgoing, checked: Checked) -> None:
         RepositoryRefused: the sandbox has commits that were not pulled.
     """
     before = out.store.find(out.sent.sandbox, out.sent.directory, checked.sent)
-    if not checked.head or not checked.sent or (before and before.withheld):
+    known = before.known if before else ()
+    if not checked.head or not checked.sent or checked.head in known:
+        return
+    if before and before.withheld:
         return
     if kinds_of(out.stage.git, [checked.head]) != {checked.head: "commit"}:
         raise refusal("has-commits", checked.head[:10])
@@ -90,17 +94,15 @@ def require_pulled(out: Outgoing, checked: Checked) -> None:
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:
     """Return the command that writes the new work for `branch` to `bundle`, in the sandbox.
 
+    If git has removed the commit that was sent, such as one that was amended, it comes back, too.
+
     Raises:
-        RepositoryRefused: the commit that was sent is not here any more.
+        RepositoryRefused: it was removed, and the sandbox has it without the withheld files.
     """
-    if not store.is_complete(sent):
-        raise RepositoryRefused(
-            f"The commit {sent.head[:10]}, on which the work in the sandbox is based, is no longer"
-            " in this repository",
-            advice="It was amended or rebased away, and git has removed it since. Fetch it again if"
-            " a remote has it, or copy the files with `remote-sandbox cp`.",
-        )
-    return export(sent, bundle, haves(store.repository, sent, branch), store.identity)
+    held = haves(store.repository, sent, branch) if store.is_complete(sent) else []
+    if sent.withheld and not held:
+        raise base_is_gone(sent)
+    return export(sent, bundle, held, store.identity)
 
 
 def require_download(exported: Exported, limits: Limits) -> bool:

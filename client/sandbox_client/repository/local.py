@@ -84,6 +84,12 @@ class Repository:
         return tuple(each for each in text.split() if is_id(each))
 
     @property
+    def tips(self) -> list[str]:
+        """The objects of all refs, and HEAD: git removes nothing that they lead to."""
+        refs = self.git.text("for-each-ref", "--format=%(objectname)").split()
+        return list(dict.fromkeys([*refs, self.head] if self.head else refs))
+
+    @property
     def in_progress(self) -> str:
         """The operation that the person has begun, such as `a merge`, or an empty string."""
         found = (each for name, each in _IN_PROGRESS.items() if Path(self.git_dir, name).exists())

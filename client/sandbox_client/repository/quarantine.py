@@ -80,11 +80,17 @@ def checked_work(
 
     Raises:
         WorkRefused: it is beyond a limit, damaged, not based on the snapshot, or not safe.
+        RepositoryRefused: the commit that was sent is not here any more, nor are its parents.
     """
     bounds = limits or Limits()
     with store.stage(store.repository.git.isolated(bounds.process)) as stage:
+        is_whole = store.is_complete(sent)
+        if not is_whole:  # the bundle has the commit that was sent, without its parents
+            stage.end_history_at((*store.repository.shallow, *sent.boundary))
         with _git_refuses():
             unpack(stage, store.repository, bundle, tip, bounds)
+            if not is_whole:
+                store.require_whole(stage, sent, tip)
             work = CheckedWork(stage, sent, tip, _new_commits(stage, sent, tip, bounds))
             check(work, bounds, store.repository.object_format)
         yield work

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import LocalFileError
+from sandbox_client.errors import LocalFileError, RepositoryRefused
 
 from .records import Records
 
@@ -112,6 +112,18 @@ class Store(Records):
         output = self.git.run("cat-file", "--batch-check=%(objecttype)", stdin=lines.encode())
         return output.split() == [b"tree"] * len(ids)
 
+    def require_whole(self, stage: Stage, sent: Sent, tip: str) -> None:
+        """Check that the work in `stage` brings back all that is missing here of what was sent.
+
+        Raises:
+            RepositoryRefused: older commits are missing here, too.
+        """
+        stage.end_history_at(self.repository.shallow)
+        lines = "".join(f"{each}\n" for each in [tip, *(f"^{t}" for t in self.repository.tips)])
+        words = ("rev-list", "--objects", "--quiet", "--stdin")
+        if stage.git.ask(*words, stdin=lines.encode()).code != 0:
+            raise base_is_gone(sent)
+
     @contextmanager
     def stage(self, git: Git | None = None) -> Generator[Stage]:
         """Make a temporary repository that sees the person's objects and those of the store."""
@@ -181,6 +193,17 @@ class Store(Records):
             old = f"--unpack-unreachable={_UNREACHABLE}"
             self.git.ask("repack", "-A", "-d", "-l", "--quiet", old)
             self.git.ask("prune", f"--expire={_UNREACHABLE}")
+
+
+def base_is_gone(sent: Sent) -> RepositoryRefused:
+    """Return the error for work on a commit that is not here any more and cannot be fetched."""
+    return RepositoryRefused(
+        f"The commit {sent.head[:10]}, on which the work in the sandbox is based, is no longer in"
+        " this repository",
+        advice="It was amended or rebased away, and git has removed it since. Fetch it again if a"
+        " remote has it. Else copy the files with `remote-sandbox cp`, remove the directory there"
+        " with {run}, and send it again with {push}.",
+    )
 
 
 def _read_text(path: Path) -> str:
