@@ -215,3 +215,57 @@ def test_stashes_and_repositories_within_the_directory_are_counted(
 
     assert (none.stashes, none.inner) == (0, 0)
     assert (exported.stashes, exported.inner, exported.size) == (2, 2, 0)
+
+
+def test_a_git_directory_that_the_agent_has_moved(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "init", "-q", "--separate-git-dir", str(exchange.box.parent / "moved.git"))
+    write(exchange.box, {"a.txt": "of the agent\n"})
+    exchange.pull()
+    git(exchange.top, "merge", "-q", "sandbox/box")
+    write(exchange.top, {"a.txt": "mine\n"})
+    commit_all(exchange.top)
+    git(exchange.box, "config", "remote-sandbox.receiving", "x")
+    (exchange.box.parent / "moved.git" / "index.lock").write_text("")
+
+    exchange.push()
+
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+    assert git(exchange.box, "fsck", "--no-dangling") == ""
+    exchange.history = True
+    exchange.push()
+    assert git(exchange.box, "log", "--format=%s").endswith("First")
+
+
+def test_a_worktree_of_the_repository_is_not_taken_for_it(exchange: Exchange) -> None:
+    exchange.push()
+    linked = exchange.box.parent / "linked"
+    git(exchange.box, "worktree", "add", "-q", str(linked))
+    write(exchange.top, {"a.txt": "two\n"})
+
+    with pytest.raises(RepositoryRefused, match="files that were not sent from here"):
+        Exchange(exchange.top, linked).push()
+
+    assert (linked / "a.txt").read_text() == "one\n"
+    write(exchange.box, {"a.txt": "work\n"})
+    exchange.pull()
+
+
+def test_copies_of_a_moved_repository_replace_no_work(exchange: Exchange) -> None:
+    exchange.push()
+    first, second = (exchange.top.with_name(each) for each in ("copy", "moved"))
+    shutil.copytree(exchange.top, first, symlinks=True)
+    exchange.top.rename(second)
+    copy, moved = Exchange(first, exchange.box), Exchange(second, exchange.box)
+    write(copy.top, {"a.txt": "two\n"})
+    copy.push()
+    write(copy.box, {"d/b.txt": "work\n"})
+    write(moved.top, {"a.txt": "three\n"})
+
+    assert copy.store.identity == moved.store.identity
+    for command in (moved.push, moved.pull):
+        with pytest.raises(RepositoryRefused, match="another push than the last one") as caught:
+            command()
+        assert "--directory DIR" in caught.value.advice
+    copy.pull()
+    assert git(copy.top, "show", "sandbox/box:d/b.txt") == "work"

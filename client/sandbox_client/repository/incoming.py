@@ -79,7 +79,7 @@ def require_pulled(out: Outgoing, checked: Checked) -> None:
     It is the sandbox that makes sure; here, only commits that are not known at all are found.
 
     Raises:
-        RepositoryRefused: the sandbox has commits that were not pulled.
+        RepositoryRefused: the sandbox has commits that were not pulled, or an unknown push.
     """
     before = out.store.find(out.sent.sandbox, out.sent.directory, checked.sent)
     known = before.known if before else ()
@@ -88,7 +88,7 @@ def require_pulled(out: Outgoing, checked: Checked) -> None:
     if before and before.withheld:
         return
     if kinds_of(out.stage.git, [checked.head]) != {checked.head: "commit"}:
-        raise refusal("has-commits", checked.head[:10])
+        raise refusal("has-commits" if before else "another", checked.head[:10])
 
 
 def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:

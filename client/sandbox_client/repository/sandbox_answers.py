@@ -97,7 +97,9 @@ _REFUSALS: Mapping[str, _Reason] = {
     ),
     "another": _Reason(
         "The sandbox has another push than the last one from here",
-        "Fetch work that is to be kept from where it was sent; then send it again with {push}.",
+        "Fetch work that is to be kept from where it was sent; then send this to another directory"
+        " with `remote-sandbox push --directory DIR`, or remove that one with {run}.",
+        "a copy of this repository has sent it, or its record in .git/remote-sandbox is gone.",
     ),
     "has-commits": _Reason(
         "The sandbox has commits that were not pulled",
