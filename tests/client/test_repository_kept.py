@@ -269,3 +269,16 @@ def test_copies_of_a_moved_repository_replace_no_work(exchange: Exchange) -> Non
         assert "--directory DIR" in caught.value.advice
     copy.pull()
     assert git(copy.top, "show", "sandbox/box:d/b.txt") == "work"
+
+
+def test_pushes_that_are_refused_do_not_forget_the_one_that_arrived(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.box, {"a.txt": "work\n"})
+    for number in range(5):
+        write(exchange.top, {"d/b.txt": f"{number}\n"})
+        with pytest.raises(RepositoryRefused, match="changes that were not pulled"):
+            exchange.push()
+
+    exchange.pull()
+
+    assert git(exchange.top, "show", "sandbox/box:a.txt") == "work"

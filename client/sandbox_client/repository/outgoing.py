@@ -81,6 +81,7 @@ class Outgoing:
             self.announce()
         else:
             self.store.save(self.sent)
+        self.store.forget_before(self.sent)
         self.discard_bundle()
 
     def discard_bundle(self) -> None:

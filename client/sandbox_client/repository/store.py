@@ -99,8 +99,16 @@ class Store(Records):
             move_objects(stage.git, self.git, [commit], [sent.head] if sent.head else [])
             self.git.run("update-ref", "--no-deref", f"{self.refs(sent)}/{number}", commit)
         self.save(sent)
-        self._forget_old(sent)
         self._pack_if_needed()
+
+    def forget_before(self, sent: Sent) -> None:
+        """Remove all records of a directory but the newest ones, with their refs.
+
+        Call it for a push that has arrived: after one that was refused, an older one is needed.
+        """
+        for refs in self.forget_old(sent):
+            for number in (0, 1):
+                self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
 
     def is_complete(self, sent: Sent) -> bool:
         """Check that the commits of a record are still here.
@@ -180,12 +188,6 @@ class Store(Records):
                 continue
             if is_old:
                 shutil.rmtree(each, ignore_errors=True)
-
-    def _forget_old(self, sent: Sent) -> None:
-        """Remove all records of a directory but the newest ones, with their refs."""
-        for refs in self.forget_old(sent):
-            for number in (0, 1):
-                self.git.ask("update-ref", "--no-deref", "-d", f"{refs}/{number}")
 
     def _pack_if_needed(self) -> None:
         """Remove unneeded objects if the store has many packs; a failure changes nothing."""
