@@ -113,8 +113,8 @@ _REFUSALS: Mapping[str, _Reason] = {
     ),
     "in-the-way": _Reason(
         "The sandbox has files or repositories in the way of those that are sent",
-        "Rename or remove them with {run}, or fetch them with `remote-sandbox cp` before; then send"
-        " it again with {push}.",
+        "Rename them with {run}, or fetch them with `remote-sandbox cp` and remove them there; then"
+        " send it again with {push}.",
         "the sandbox: git ignores them there, or they are no files of its repository; nothing was"
         " replaced.",
     ),
