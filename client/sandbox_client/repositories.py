@@ -16,16 +16,15 @@ from .errors import ProxyFailed, ProxyUnreachable, RepositoryRefused, SandboxErr
 from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
-from .repository.apply import here, ignored_paths
-from .repository.branch import Imported, branch_of, default_branch, first_branch_of, require_free
+from .repository.branch import branch_of, default_branch, first_branch_of, require_free
 from .repository.file_kinds import decide
 from .repository.git import Git
 from .repository.incoming import (
     apply_and_record,
     export_command,
-    import_and_record,
     incoming,
     known_work,
+    make_branch,
     require_download,
     require_ours,
     require_pulled,
@@ -47,7 +46,6 @@ from .repository.process import Interrupt
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store
-from .repository.summary import read_diff, summarize
 from .repository.transfer import START_DEADLINE, Transfer, explain
 
 if TYPE_CHECKING:
@@ -114,7 +112,7 @@ class Repositories:
             async with transfer.managed(manager) as out:
                 if out.is_needed:
                     await transfer.in_thread(partial(require_pulled, out, checked))
-                plan = _plan(out, found, decision, checked)
+                plan = out.plan(found, decision, checked)
                 on_plan(plan)
                 return await self._send(transfer, plan, out, checked)
 
@@ -281,7 +279,7 @@ class Repositories:
         transfer.begin("checking the work")
         async with transfer.managed(manager) as work:
             transfer.begin(IMPORTING)
-            finish = partial(_finish, transfer.store, sent, exported, options, result, work)
+            finish = partial(make_branch, transfer.store, sent, exported, options, result, work)
             pull = await transfer.in_thread(finish, to_end=True)
             if not options.apply:
                 return pull
@@ -311,53 +309,3 @@ def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
     decision = decide(found.paths, options.include, options.leave_out)
     require_decided(decision)
     return found, decision
-
-
-def _plan(out: Outgoing, found: Survey, decision: Decision, checked: Checked) -> PushPlan:
-    store = out.store
-    return PushPlan(
-        name=out.sent.sandbox,
-        repository=store.repository.top,
-        directory=out.sent.directory,
-        branch=store.repository.branch,
-        head=store.repository.head,
-        amount=out.amount,
-        is_needed=out.is_needed,
-        has_history=out.sent.has_history,
-        has_work=checked.has_work or checked.head not in {"", checked.sent},
-        survey=replace(found, embedded=(*found.embedded, *out.snapshot.embedded)),
-        included=decision.included,
-        left_out=decision.left_out,
-        unused=decision.unused,
-        sent_before=out.sent_before,
-        overlooked=out.snapshot.overlooked,
-    )
-
-
-def _finish(
-    store: Store,
-    sent: Sent,
-    exported: Exported,
-    options: PullOptions,
-    result: Pull,
-    work: CheckedWork,
-) -> Pull:
-    """Make the branch of checked work, and compare that with what was sent."""
-    imported = Imported(result.branch, sent.imported, sent.imported)
-    if exported.size:
-        imported = import_and_record(store, sent, work, exported, result.branch)
-    summary = summarize(work)
-    head = store.repository.relation_to(imported.new)
-    ignored = ignored_paths(store.repository, (each.path for each in summary.files))
-    return replace(
-        result,
-        head=head,
-        base=sent.snapshot if head != "related" or sent.snapshot != sent.head else "",
-        commit=imported.new,
-        is_new=not imported.old,
-        is_changed=imported.is_changed,
-        summary=summary,
-        ignored=ignored,
-        overwrites=here(store.repository, ignored),
-        diff=read_diff(work, options.max_diff) if options.max_diff else "",
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
-from sandbox_client.repository.branch import import_work
+from sandbox_client.repository.branch import import_work, is_in_the_way
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.summary import read_patch
 
@@ -165,6 +165,14 @@ def test_a_branch_with_the_work_on_an_earlier_push_stays(exchange: Exchange) -> 
         exchange.push()
     write(exchange.box, {"a.txt": "fourth\n"})
     assert exchange.pull()[0].branch == f"{BRANCH}_3"
+
+
+def test_uncommitted_changes_that_a_merge_would_overwrite(exchange: Exchange) -> None:
+    tip = exchange.pull()[0].new
+    write(exchange.top, {"d/b.txt": "mine\n", "mine.txt": "x\n"})
+    assert not is_in_the_way(exchange.repository, tip)
+    write(exchange.top, {"a.txt": "mine\n"})
+    assert is_in_the_way(exchange.repository, tip)
 
 
 def test_a_branch_that_is_a_symbolic_ref(exchange: Exchange) -> None:

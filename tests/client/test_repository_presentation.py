@@ -114,6 +114,13 @@ def test_a_plan_of_another_kind(plan: PushPlan, words: str) -> None:
     assert words in describe_plan(plan)[0]
 
 
+def test_a_plan_without_work_that_was_pulled() -> None:
+    plan = replace(PLAN, drops_work=True)
+
+    assert describe_plan(plan)[-1].startswith("  lacks work that was pulled from there")
+    assert push_content(Push(plan, "2" * 40))["drops_work"] is True
+
+
 @pytest.mark.parametrize(
     ("push", "text"),
     [
@@ -206,6 +213,28 @@ def test_work_that_was_applied_is_told(part: Part, *, is_applied: bool, line: st
     assert (content["applied"], content["applied_part"]) == (is_applied, part.value)
 
 
+@pytest.mark.parametrize(
+    ("pull", "line"),
+    [
+        (
+            replace(PULL, branch="sandbox/box_2", earlier_branch="sandbox/box"),
+            "branch sandbox/box has the work on an earlier push, and stays",
+        ),
+        (
+            replace(PULL, is_in_the_way=True),
+            "commit your changes before you merge: the branch changes the same files",
+        ),
+        (
+            replace(PULL, head="none", base="4" * 40),
+            "the last command makes the files, as they were sent, your first commit",
+        ),
+    ],
+)
+def test_the_last_line_is_about_the_next_commands(pull: Pull, line: str) -> None:
+    assert describe_pull(pull)[-1] == line
+    assert pull_content(pull)["earlier_branch"] == pull.earlier_branch
+
+
 def test_work_that_could_not_be_applied_is_told() -> None:
     refused = replace(PULL, not_applied=RepositoryRefused("The working tree is not clean"))
 
@@ -271,7 +300,7 @@ def test_the_next_commands_can_be_copied() -> None:
     ]
     elsewhere = next_commands(replace(PULL, base="4" * 40), is_here=False)
     assert elsewhere[0] == "git -C '/home/ann/my project' diff 444444444444..sandbox/box"
-    assert " merge sandbox/box  # commit or stash first" in elsewhere[2]
+    assert elsewhere[2].endswith(" merge sandbox/box")
     assert next_commands(replace(PULL, commit="")) == []
 
 

@@ -996,6 +996,22 @@ def test_files_that_an_earlier_push_has_sent_are_known(exchange: Exchange) -> No
         assert (decision.left_out, out.sent_before) == ((".env", "other.env"), (".env",))
 
 
+def test_a_push_without_the_work_that_was_pulled_is_known(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "better\n"}, "Better")
+    exchange.pull()
+    store, sent = exchange.store, exchange.check().sent
+
+    def drops_work() -> bool:
+        found, box = survey(store.repository), str(exchange.box)
+        with outgoing(store, NAME, box, found, decide((), (), ()), sandbox_has=sent) as out:
+            return out.drops_work
+
+    assert drops_work()
+    write(exchange.top, {"a.txt": "better\n", "d/b.txt": "mine\n"})
+    assert not drops_work()
+
+
 @pytest.mark.parametrize("state", ["untracked", "staged", "committed"])
 def test_a_secret_that_came_after_the_decision_does_not_go(exchange: Exchange, state: str) -> None:
     write(exchange.top, {"new.txt": "x\n", "gone.txt": "x\n"})

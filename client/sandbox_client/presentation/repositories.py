@@ -49,6 +49,7 @@ def plan_content(plan: PushPlan) -> dict[str, object]:
         "left_out": [shown(each) for each in plan.left_out],
         "sent_before": [shown(each) for each in plan.sent_before],
         "overlooked": [shown(each) for each in plan.overlooked],
+        "drops_work": plan.drops_work,
         "submodules": [shown(each) for each in plan.survey.submodules],
         "embedded_repositories": [shown(each) for each in plan.survey.embedded],
         "lfs_pointers": plan.survey.lfs_files,
@@ -109,6 +110,11 @@ def _notes(plan: PushPlan) -> list[str]:
         notes.append(f"{pluralize(found.lfs_files, 'file')} of Git LFS: only the pointers go")
     if found.in_progress:
         notes.append(f"in the middle of {found.in_progress}: it goes as the files are now")
+    if plan.drops_work:
+        notes.append(
+            "lacks work that was pulled from there, or has it changed: merge that first if the"
+            " agent is to go on with it"
+        )
     return [f"  {each}" for each in notes if each]
 
 
@@ -149,6 +155,7 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         "stashes": pull.stashes,
         "inner_repositories": pull.inner_repositories,
         "other_directories": [shown(each) for each in pull.other_directories],
+        "earlier_branch": pull.earlier_branch,
         "commits": [
             {"id": each.id, "author": each.author, "date": each.date, "subject": each.subject}
             for each in summary.commits[:limit]
@@ -209,6 +216,18 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
         lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)
     if pull.applied_part is not None:
         lines.append(_APPLIED[pull.applied_part.value])
+    return lines + _before_merge(pull)
+
+
+def _before_merge(pull: Pull) -> list[str]:
+    """Return the lines about the commands that follow."""
+    lines: list[str] = []
+    if pull.earlier_branch:
+        lines.append(f"branch {pull.earlier_branch} has the work on an earlier push, and stays")
+    if pull.is_in_the_way and not pull.is_applied:
+        lines.append("commit your changes before you merge: the branch changes the same files")
+    if pull.head == "none":
+        lines.append("the last command makes the files, as they were sent, your first commit")
     return lines
 
 
@@ -305,11 +324,9 @@ def next_commands(pull: Pull, *, is_here: bool = True) -> list[str]:
     base = pull.base[:12]
     work = f"{base}..{branch}"
     if pull.head == "none":
-        join = f"{git} reset -q {base} && {git} merge {branch}  # your first commit, as it was sent"
+        join = f"{git} reset -q {base} && {git} merge {branch}"
         return [f"{git} diff {work}", f"{git} log -p {work}", join]
     if pull.head == "unrelated":
         return [f"{git} diff {work}", f"{git} log -p {work}", f"{git} cherry-pick {work}"]
     seen = work if base else f"HEAD...{branch}"
-    # git refuses to merge over the changes that were sent, although the branch has them.
-    first = "  # commit or stash first: it has your changes, too" if base else ""
-    return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}{first}"]
+    return [f"{git} diff {seen}", f"{git} log -p HEAD..{branch}", f"{git} merge {branch}"]

@@ -184,8 +184,8 @@ def _require_fit(repository: Repository, patch: bytes) -> None:
     if reason := _check(repository, patch):
         raise RepositoryRefused(
             f"The work does not fit the files here: {reason}",
-            advice="Look at the branch with `git diff`. `git merge` shows conflicts, but"
-            " overwrites files that git ignores.",
+            advice="Merge the branch: that shows the conflicts, but overwrites files that git"
+            " ignores.",
         )
 
 

@@ -153,6 +153,15 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
     return Imported(branch, old, work.tip)
 
 
+def is_in_the_way(repository: Repository, commit: str) -> bool:
+    """Return whether there are uncommitted changes of files that a commit changes, too."""
+    git = repository.git
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", repository.head, commit)
+    changed = set(git.names(*words))
+    options = ("--no-renames", "--ignore-submodules=all", "--untracked-files=all")
+    return any(each[3:] in changed for each in git.names("status", "--porcelain", "-z", *options))
+
+
 def require_free(repository: Repository, branch: str, sent: Sent) -> str:
     """Return the ref of a branch that may be written with the work on `sent`.
 

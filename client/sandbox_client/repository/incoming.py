@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.errors import RepositoryRefused, WorkRefused
 
-from .apply import Applied, apply_work
-from .branch import Imported, haves, import_work
+from .apply import Applied, apply_work, here, ignored_paths
+from .branch import Imported, haves, import_work, is_in_the_way
 from .names import decode
 from .quarantine import CheckedWork, check, checked_work, require_bundle, require_size
 from .sandbox_answers import refusal
 from .sandbox_scripts import export
 from .snapshot import index_line
 from .store import base_is_gone
+from .summary import read_diff, summarize
 from .trees import kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from .model import Pull, PullOptions
     from .outgoing import Outgoing
     from .quarantine import Limits
     from .records import Sent, Withheld
@@ -155,6 +157,36 @@ def import_and_record(
     if current := store.find(sent.sandbox, sent.directory, sent.commit):
         store.update(current.after_pull(exported.tip, imported.new))
     return imported
+
+
+def make_branch(
+    store: Store,
+    sent: Sent,
+    exported: Exported,
+    options: PullOptions,
+    result: Pull,
+    work: CheckedWork,
+) -> Pull:
+    """Make the branch of checked work; return `result` with the comparison to what was sent."""
+    imported = Imported(result.branch, sent.imported, sent.imported)
+    if exported.size:
+        imported = import_and_record(store, sent, work, exported, result.branch)
+    summary = summarize(work)
+    head = store.repository.relation_to(imported.new)
+    ignored = ignored_paths(store.repository, (each.path for each in summary.files))
+    return replace(
+        result,
+        head=head,
+        base=sent.snapshot if head != "related" or sent.snapshot != sent.head else "",
+        commit=imported.new,
+        is_new=not imported.old,
+        is_changed=imported.is_changed,
+        summary=summary,
+        is_in_the_way=head == "related" and is_in_the_way(store.repository, imported.new),
+        ignored=ignored,
+        overwrites=here(store.repository, ignored),
+        diff=read_diff(work, options.max_diff) if options.max_diff else "",
+    )
 
 
 def apply_and_record(

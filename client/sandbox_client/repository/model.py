@@ -31,7 +31,7 @@ class PushPlan:
     objects that the sandbox does not have yet. `has_work` says that it has commits or changes since
     the last push. `unused` has the patterns that fit no file. `sent_before` has the files that are
     left out now and were in an earlier push, `overlooked` those whose changes git is told to
-    ignore.
+    ignore. A push that `drops_work` lacks files as they were pulled from there before.
     """
 
     name: str
@@ -49,6 +49,7 @@ class PushPlan:
     unused: tuple[str, ...] = ()
     sent_before: tuple[str, ...] = ()
     overlooked: tuple[str, ...] = ()
+    drops_work: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,12 @@ class Pull:
     commit. `base` is the commit that was sent, if a comparison with that commit would not show the
     work alone: uncommitted changes that were sent are in the branch, too. `other_branches`,
     `stashes` and `inner_repositories`, which are within the directory, stay in the sandbox, and the
-    work in `other_directories`, which were sent from here, too. `earlier_branch` has the work on an earlier push, and stays as it is.
-    The work changes the paths in `ignored`, which git ignores here; those in `overwrites` are files
-    of the person's that a merge would overwrite. If it was to be applied, `applied_part` is the
-    part that was new, or `not_applied` the reason for which nothing was applied.
+    work in `other_directories`, which were sent from here, too. `earlier_branch` has the work on an
+    earlier push, and stays as it is. A working tree that `is_in_the_way` has uncommitted changes of
+    files that the branch changes, too. The work changes the paths in `ignored`, which git ignores
+    here; those in `overwrites` are files of the person's that a merge would overwrite. If it was to
+    be applied, `applied_part` is the part that was new, or `not_applied` the reason for which
+    nothing was applied.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Pull:
     inner_repositories: int = 0
     other_directories: tuple[str, ...] = ()
     earlier_branch: str = ""
+    is_in_the_way: bool = False
     ignored: tuple[str, ...] = ()
     overwrites: tuple[str, ...] = ()
     applied_part: Part | None = None

@@ -15,16 +15,20 @@ from sandbox_client.text import pluralize
 
 from .amount import Amount, measure
 from .bundle import BundleFile, create_bundle, sha256_of
+from .model import PushPlan
 from .names import name_problem, shown
 from .records import Sent
 from .snapshot import take_snapshot
 from .transfer_note import TransferNote
+from .trees import kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
     from .file_kinds import Decision
+    from .git import Git
+    from .sandbox_answers import Checked
     from .snapshot import Snapshot, Survey
     from .store import Stage, Store
 
@@ -36,7 +40,8 @@ _NAMED = 20  # paths in a message
 class Outgoing:
     """A push to a sandbox, which has the commit `have` already, or nothing if that is empty.
 
-    `sent_before` has the files that are left out now and were in an earlier push.
+    `sent_before` has the files that are left out now and were in an earlier push. A push that
+    `drops_work` lacks files as they were pulled from there before.
     """
 
     store: Store
@@ -47,11 +52,33 @@ class Outgoing:
     amount: Amount
     note: TransferNote
     sent_before: tuple[str, ...] = ()
+    drops_work: bool = False
 
     @property
     def is_needed(self) -> bool:
         """Whether anything has to be sent: False if the sandbox has just this."""
         return self.have != self.sent.commit
+
+    def plan(self, found: Survey, decision: Decision, checked: Checked) -> PushPlan:
+        """Return the plan of this push, for the person."""
+        return PushPlan(
+            name=self.sent.sandbox,
+            repository=self.store.repository.top,
+            directory=self.sent.directory,
+            branch=self.store.repository.branch,
+            head=self.store.repository.head,
+            amount=self.amount,
+            is_needed=self.is_needed,
+            has_history=self.sent.has_history,
+            has_work=checked.has_work or checked.head not in {"", checked.sent},
+            survey=replace(found, embedded=(*found.embedded, *self.snapshot.embedded)),
+            included=decision.included,
+            left_out=decision.left_out,
+            unused=decision.unused,
+            sent_before=self.sent_before,
+            overlooked=self.snapshot.overlooked,
+            drops_work=self.drops_work,
+        )
 
     def bundle(self) -> BundleFile:
         """Write the bundle, or return the one of an earlier attempt, which stays until `confirm`.
@@ -151,8 +178,23 @@ def outgoing(
         stage.end_history_at(sent.boundary)
         with closing(TransferNote(_folder(store, sent, have))) as note:
             amount = measure(stage, sent.commit, have)
-            sent_before = _sent_before(store, sent, decision)
-            yield Outgoing(store, stage, sent, have, snapshot, amount, note, sent_before)
+            yield Outgoing(
+                *(store, stage, sent, have, snapshot, amount, note),
+                sent_before=_sent_before(store, sent, decision),
+                drops_work=before is not None and _drops_work(stage.git, before, snapshot),
+            )
+
+
+def _drops_work(git: Git, before: Sent, snapshot: Snapshot) -> bool:
+    """Return whether files are not as they were pulled after the push `before`."""
+    pulled = before.imported
+    if not pulled or kinds_of(git, [pulled]) != {pulled: "commit"}:
+        return False
+
+    def changed(old: str, new: str) -> set[str]:
+        return set(git.names("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new))
+
+    return not changed(before.snapshot, pulled).isdisjoint(changed(pulled, snapshot.snapshot))
 
 
 def _sent_before(store: Store, sent: Sent, decision: Decision) -> tuple[str, ...]:

@@ -65,7 +65,8 @@ class Exported:
 
 
 _ELSEWHERE = (
-    "Name another one with `remote-sandbox push --directory DIR`, or remove that one with {run}."
+    "Name another one with {push --directory DIR}. Or remove that one with {run}, if nothing in it"
+    " is needed any more."
 )
 _COPY = "Files of it can be copied with `remote-sandbox cp`."
 _PROGRAM = "the sandbox: an agent, or another program, works there; nothing here was changed."
@@ -108,7 +109,7 @@ _REFUSALS: Mapping[str, _Reason] = {
     ),
     "has-changes": _Reason(
         "The sandbox has changes that were not pulled",
-        "Get them with {pull}, then let the agent commit or discard them.",
+        "Get them with {pull} first.",
         _PROGRAM,
     ),
     "in-the-way": _Reason(
@@ -176,8 +177,8 @@ _OF_PULL: Mapping[str, _Reason] = {
     ),
     "other": _Reason(
         "The directory in the sandbox has another repository, or another copy of this one",
-        "Fetch the work from the repository that was sent last; `remote-sandbox pull --directory"
-        " DIR` takes another directory.",
+        "Fetch the work from the repository that was sent last; {pull --directory DIR} takes"
+        " another directory.",
     ),
 }
 
