@@ -119,15 +119,15 @@ async def test_a_pull_of_nothing_new_shows_the_work_and_can_apply_it(tmp_path: P
         assert not (await box.client.pull(BOX, str(top))).has_work
         write(box.work / "project", {"a.txt": "better\n", "Makefile": "all:\n"})
         first = await box.client.pull(BOX, str(top))
-        write(top, {"b.txt": "mine\n"})
+        write(top, {"a.txt": "mine\n"})
         refused = await box.client.pull(BOX, str(top), apply=True)
-        (top / "b.txt").unlink()
+        git(top, "checkout", "a.txt")
         dangerous = await box.client.pull(BOX, str(top), apply=True)
         applied = await box.client.pull(BOX, str(top), apply=True, allow_programs=True)
 
     assert (refused.is_changed, refused.commit) == (False, first.commit)
     assert refused.summary == first.summary
-    assert "not clean: b.txt" in str(refused.not_applied)
+    assert "not clean: a.txt" in str(refused.not_applied)
     assert "would run on this machine: Makefile" in str(dangerous.not_applied)
     assert applied.is_applied
     assert git(top, "status", "--porcelain").splitlines() == ["M a.txt", "?? Makefile"]
