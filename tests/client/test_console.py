@@ -140,6 +140,23 @@ def test_the_output_command_line_has_the_positions_of_both_streams(console: Cons
     )
 
 
+def test_a_command_line_quotes_what_was_typed() -> None:
+    console = Console(as_json=False, name="x; echo hi")
+    console.opened("$(id)")
+
+    assert console.format_verb("create") == "`remote-sandbox create 'x; echo hi'`"
+    assert console.format_verb("cancel") == "`remote-sandbox cancel 'x; echo hi' '$(id)'`"
+
+
+@pytest.mark.parametrize(("as_json", "printed"), [(False, ""), (True, "{}\n")])
+def test_an_empty_result_is_no_line(
+    as_json: bool, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Console(as_json=as_json, name="box").result(Text(), {})
+
+    assert capsys.readouterr().out == printed
+
+
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> RichConsole:
     """Return a console on a terminal with 20 columns."""

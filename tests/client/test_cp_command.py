@@ -135,14 +135,14 @@ def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "line"),
+    ("names", "line", "run"),
     [
-        (["run"], "run is not executable in the sandbox: "),
-        (["a", "b"], "2 files, from a on, are not executable in the sandbox: "),
+        (["run now"], "run now is not executable in the sandbox: ", "sh 'run now'"),
+        (["a", "b"], "2 files, from a on, are not executable in the sandbox: ", "sh a"),
     ],
 )
 def test_a_mode_that_the_sandbox_does_not_keep_is_named(
-    here: Path, terminal: Terminal, names: list[str], line: str
+    here: Path, terminal: Terminal, names: list[str], line: str, run: str
 ) -> None:
     for name in names:
         (here / name).write_bytes(b"#!")
@@ -152,6 +152,7 @@ def test_a_mode_that_the_sandbox_does_not_keep_is_named(
 
     assert terminal.code == 0
     assert terminal.err.splitlines()[-1].startswith(line)
+    assert terminal.err.endswith(f"as in `{run}`\n")
 
 
 def test_a_file_that_is_left_out_is_named_and_ends_with_1(here: Path, terminal: Terminal) -> None:

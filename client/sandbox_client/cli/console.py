@@ -139,8 +139,8 @@ class Console:
         positions += f" --stderr-after {self._stderr_after}" if self._stderr_after else ""
         line = template.format(
             verb=verb,
-            name=self.name or "NAME",
-            session=self.session or "SESSION",
+            name=shlex.quote(self.name) if self.name else "NAME",
+            session=shlex.quote(self.session) if self.session else "SESSION",
             positions=positions,
             directory="" if "--directory" in options else directory,
             options=options,
@@ -182,9 +182,14 @@ class Console:
         return self._out.width if self._out.is_terminal else None
 
     def result(self, text: RenderableType, content: object, *, wrap: bool = True) -> None:
-        """Print the result: `content` with --json, otherwise `text`, wrapped in a terminal."""
+        """Print the result: `content` with --json, otherwise `text`, wrapped in a terminal.
+
+        An empty text prints nothing.
+        """
         if self.as_json:
             write(f"{json_text(content)}\n")
+            return
+        if isinstance(text, str | Text) and not text:
             return
         with self._out.capture() as capture:
             shown = Text(text) if isinstance(text, str) else text

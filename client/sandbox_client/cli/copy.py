@@ -237,5 +237,5 @@ def _explain_modes(entries: Sequence[FileEntry], *, is_upload: bool) -> str:
     return (
         f"{subject} not executable in the sandbox: a file that was there keeps its permissions, and"
         " some directories keep none (/sandbox at a deployed proxy never does). Name the"
-        f" interpreter, as in `sh {first}`"
+        f" interpreter, as in `sh {shlex.quote(first)}`"
     )
