@@ -783,6 +783,9 @@ def test_ctrl_c_ends_with_130_and_a_note_about_the_sandbox(
     [
         (["prompt", "--jsn", "box", "ls"], 125, "unrecognized arguments: --jsn\n"),
         (["output", "box", "-f", "s1"], 125, "arguments: s1; options go before NAME\n"),
+        (["output", "box", "s1", "s2"], 125, "arguments: s2\n"),
+        (["push", "--history", "box", "two"], 2, "arguments: two; one sandbox is expected\n"),
+        (["list", "box"], 2, "arguments: box\n"),
         (["list", "--al"], 2, "unrecognized arguments: --al\n"),
     ],
 )

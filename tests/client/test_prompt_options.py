@@ -244,6 +244,16 @@ def test_an_invalid_command_is_rejected_before_any_request(
     assert terminal.routes.asked == []
 
 
+@pytest.mark.parametrize("flag", ["-f", "--wait"])
+def test_an_option_without_its_session_is_named_as_it_was_typed(
+    flag: str, terminal: Terminal
+) -> None:
+    terminal.run("output", flag, "box")
+
+    assert terminal.code == 125
+    assert f"error: {flag} was given without a session" in terminal.err
+
+
 def test_the_advice_about_a_busy_session_names_it(terminal: Terminal) -> None:
     terminal.run("prompt", "--session", "s1", "box", "x", answers={VIEW: view_of("", "running")})
 

@@ -92,6 +92,16 @@ class Argument:
         parser.add_argument(parameter.name, **options)
 
 
+class OptionAsTyped(argparse.Action):
+    """Store the flag of an option, which has `nargs=0`, as it was typed."""
+
+    def __call__(
+        self, _parser: ArgumentParser, namespace: Namespace, _values: Any, flag: str | None = None
+    ) -> None:
+        """Store it."""
+        setattr(namespace, self.dest, flag)
+
+
 @dataclass(frozen=True)
 class Command:
     """A command that `command` has registered under its verb."""

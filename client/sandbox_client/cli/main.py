@@ -88,9 +88,8 @@ class _Parser(argparse.ArgumentParser):
         """Reject unknown arguments with the usage of the command, not of the program."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            options = [each for each in unknown if each.startswith("-")]
-            where = "" if options else "; options go before NAME"
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{where}")
+            why = _why_unknown(list(args or ()), known, unknown)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{why}")
         return known, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -100,6 +99,16 @@ class _Parser(argparse.ArgumentParser):
         console.say(f"next:  `{self.prog} --help` shows how to use it")
         verb = self.prog.rpartition(" ")[2]
         self.exit(USAGE if verb not in VERBS else _misused(command_of(verb)))
+
+
+def _why_unknown(words: list[str], known: argparse.Namespace, unknown: list[str]) -> str:
+    """Say why words of a command line that are no options were not expected."""
+    name = getattr(known, "name", "")
+    if name not in words or any(each.startswith("-") for each in unknown):
+        return ""
+    if any(each.startswith("-") for each in words[words.index(name) :]):
+        return "; options go before NAME"
+    return "" if "session" in known else "; one sandbox is expected"
 
 
 class _Version(argparse.Action):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InvalidInput
 
-from .command import COMMANDS, Argument, Limit, duration
+from .command import COMMANDS, Argument, Limit, OptionAsTyped, duration
+from .notification import check_notify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,9 +59,14 @@ class ReadOptions:
     """The options of `output`."""
 
     follow: Annotated[
-        bool,
-        Argument("-f", "--follow", "--wait", help="print further output until the command ends"),
-    ] = False
+        str,
+        Argument(
+            *("-f", "--follow", "--wait"),
+            action=OptionAsTyped,
+            nargs=0,
+            help="print further output until the command ends",
+        ),
+    ] = ""
     after: Annotated[
         int,
         Argument(
@@ -149,6 +155,25 @@ def variables(assignments: Sequence[str], environ: Mapping[str, str]) -> dict[st
             value = environ[name]
         values[name] = value
     return values
+
+
+def check_run(options: RunOptions, environ: Mapping[str, str]) -> dict[str, str]:
+    """Check the options of a command before anything is sent, and return its variables.
+
+    Raises:
+        InvalidInput: two of them exclude each other, or `environ` lacks a variable.
+    """
+    if options.detach and options.wait is not None:
+        raise InvalidInput(
+            "--detach and --wait were both given",
+            advice="Leave one of them out: -d does not wait.",
+        )
+    check_notify(
+        options.notify,
+        is_awaited=not options.detach,
+        advice="Leave one of them out: -d does not wait.",
+    )
+    return variables(options.env or (), environ)
 
 
 def shell_command(words: Sequence[str]) -> str:

@@ -31,9 +31,9 @@ from .prompt_options import (
     Raw,
     ReadOptions,
     RunOptions,
+    check_run,
     shell_command,
     signal_name,
-    variables,
 )
 
 if TYPE_CHECKING:
@@ -106,13 +106,14 @@ async def output(
     """Print the output of a command so far, or list running and ended commands."""
     check_notify(
         options.notify,
-        is_awaited=options.follow,
+        is_awaited=bool(options.follow),
         advice="Add --wait, which waits until the command ends.",
     )
     if session is None:
         if options.follow:
             raise InvalidInput(
-                "-f was given without a session", advice="Name one of those that {sessions} lists."
+                f"{options.follow} was given without a session",
+                advice="Name one of those that {sessions} lists.",
             )
         return await _list_sessions(client, console, name, options.limit or MAX_LISTED)
     if options.limit is not None:
@@ -133,7 +134,7 @@ async def output(
                 on_output=console.on_output,
                 on_progress=console.report,
             )
-    code = _end_run(console, result, is_awaited=options.follow)
+    code = _end_run(console, result, is_awaited=bool(options.follow))
     await notify_of_end(console, options.notify, result, code)
     return code
 
@@ -204,16 +205,7 @@ async def run_command(
     session: str | None = None,
 ) -> int:
     """Run a command, print its output and return the exit code."""
-    if options.detach and options.wait is not None:
-        raise InvalidInput(
-            "--detach and --wait were both given",
-            advice="Leave one of them out: -d does not wait.",
-        )
-    check_notify(
-        options.notify,
-        is_awaited=not options.detach,
-        advice="Leave one of them out: -d does not wait.",
-    )
+    env = check_run(options, os.environ)
     _prepare(console, options, session)
     is_quiet = console.is_keyboard_read
     async with (
@@ -223,7 +215,7 @@ async def run_command(
     ):
         with contextlib.nullcontext() if is_quiet else console.waiting("starting the command"):
             result = await run(
-                env=variables(options.env or (), os.environ),
+                env=env,
                 stdin=read_input if options.stdin else None,
                 time_limit=options.time_limit,
                 wait=0 if options.detach else options.wait,
