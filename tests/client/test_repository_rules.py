@@ -21,6 +21,7 @@ from sandbox_client.errors import (
     ProxyUnreachable,
     RepositoryRefused,
     SandboxError,
+    SandboxNotFound,
     SessionLost,
     WorkRefused,
 )
@@ -365,6 +366,16 @@ def test_an_unknown_reason_is_shown_with_its_detail() -> None:
 
     with pytest.raises(RepositoryRefused, match=r"failed \(checkout\): no space left"):
         sandbox_answers.read_received(output)
+
+
+def test_a_pull_from_a_deleted_sandbox_says_what_is_left() -> None:
+    transfer = Transfer("box", cast("Files", SimpleNamespace(outage=Outage())), print, "pull")
+
+    explained = explain(SandboxNotFound("No sandbox 'box' of yours"), transfer, "pull")
+
+    assert isinstance(explained, SandboxNotFound)
+    assert explained.message.startswith("No sandbox 'box' of yours any more: it was deleted, or")
+    assert "what was pulled is in its branch" in explained.advice
 
 
 @pytest.mark.parametrize(

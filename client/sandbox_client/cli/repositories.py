@@ -12,7 +12,7 @@ import anyio
 from rich.text import Text
 
 from sandbox_client.client import Client
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
 from sandbox_client.presentation.errors import next_step
 from sandbox_client.presentation.repositories import (
     describe_plan,
@@ -271,21 +271,22 @@ def report_failure(console: Console, name: str, error: SandboxError) -> dict[str
 async def _pull_all(client: Client, console: Console, repo: str) -> int:
     pulled: list[Pull] = []
     failed: list[dict[str, object]] = []
+    gone: list[dict[str, object]] = []
     for name, directory in await client.repositories.pushed(repo):
         try:
             options = PullOptions(directory=directory)
             pulled.append(await _fetch(client, console, name, repo, options))
         except SandboxError as error:
-            content = report_failure(console, name, error)
-            failed.append({**content, "directory": directory})
-    _print(console, pulled, failed)
+            content = {**report_failure(console, name, error), "directory": directory}
+            (gone if isinstance(error, SandboxNotFound) else failed).append(content)
+    _print(console, pulled, {"failed": failed, "gone": gone})
     return FAILED if failed else OK
 
 
 def _print(
-    console: Console, pulled: list[Pull], failed: list[dict[str, object]] | None = None
+    console: Console, pulled: list[Pull], others: dict[str, list[dict[str, object]]] | None = None
 ) -> None:
-    """Print pulls: one as an object of its own, those of --all as a list."""
+    """Print pulls: one as an object of its own, those of --all as a list, with the others."""
     contents: list[dict[str, object]] = []
     lines: list[Text] = []
     for each in pulled:
@@ -294,12 +295,12 @@ def _print(
         contents.append({**pull_content(each, None), "next": commands})
         lines += [_fit(console, line) for line in describe_pull(each, console.width)]
         lines += [Text(f"  {line}") for line in commands]  # to be copied
-    if failed is None:
+    if others is None:
         console.result(Text("\n").join(lines), contents[0], wrap=False)
         return
-    if not lines and not failed:
+    if not lines and not any(others.values()):
         lines = [Text("This repository was sent to no sandbox.")]
-    console.result(Text("\n").join(lines), {"pulled": contents, "failed": failed}, wrap=False)
+    console.result(Text("\n").join(lines), {"pulled": contents, **others}, wrap=False)
 
 
 def _fit(console: Console, line: str) -> Text:

@@ -70,6 +70,10 @@ MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a 
 _MAY_HAVE_IT = (
     "The sandbox may have it all the same: send it again with {push}, which completes it."
 )
+_IF_DELETED = (
+    "See yours with {list}. If it was deleted, what was pulled is in its branch. What was not is"
+    " lost, unless the proxy has kept /sandbox: then a new sandbox of that name has it."
+)
 _SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
 _MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
 _OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
@@ -311,6 +315,12 @@ def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
     error, outage = _in_words_of(error, transfer, verb), transfer.files.outage
     if outage.has_answered and isinstance(error, SandboxNotFound):
         return SandboxDeleted.during(transfer.name, f"the {verb} ran")
+    if verb == "pull" and isinstance(error, SandboxNotFound):
+        return error.but(
+            message=f"No sandbox '{transfer.name}' of yours any more: it was deleted, or the API"
+            " key is another user's",
+            advice=_IF_DELETED,
+        )
     is_refused = isinstance(error, RepositoryRefused)
     if transfer.activity == UNPACKING and transfer.may_have_run and not is_refused:
         is_known = not isinstance(error, ProxyUnreachable | ProxyFailed | InvalidResponse)
