@@ -41,7 +41,7 @@ from .repository.model import (
     PushOptions,
     PushPlan,
 )
-from .repository.outgoing import outgoing, require_decided, sandbox_directory
+from .repository.outgoing import outgoing, require_sendable, sandbox_directory
 from .repository.process import Interrupt
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
@@ -80,6 +80,22 @@ class Repositories:
     proxy: str
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     limits: Limits = field(default_factory=Limits)
+
+    async def check(self, repo: str, options: PushOptions) -> None:
+        """Check the part of a push to any sandbox that needs no request.
+
+        Raises:
+            RepositoryRefused: something has to be decided or changed first.
+        """
+        _directory(options)
+        transfer = Transfer("", self.files, lambda _activity: None)
+
+        def look() -> None:
+            store = self._open(repo, transfer.interrupt)
+            options.check(store.repository)
+            _surveyed(store, options)
+
+        await transfer.in_thread(look)
 
     async def push(
         self,
@@ -307,5 +323,5 @@ def _free_branch(store: Store, sent: Sent, given: str | None) -> str:
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
     found = survey(store.repository, history=options.history)
     decision = decide(found.paths, options.include, options.leave_out)
-    require_decided(decision)
+    require_sendable(found, decision)
     return found, decision

@@ -585,6 +585,26 @@ def test_contradicting_options_are_refused(terminal: Terminal) -> None:
     assert "`remote-sandbox output box`" in terminal.err
 
 
+def test_an_agent_without_a_prompt_names_the_word_that_was_taken_as_the_name(
+    terminal: Terminal,
+) -> None:
+    terminal.run("agent", "--repo", ".", "Fix it")
+
+    assert terminal.code == 125
+    assert "No prompt was given: 'Fix it' was taken as the sandbox's name" in terminal.err
+    assert terminal.routes.asked == []
+
+
+@pytest.mark.parametrize("names", [["nope"], ["nope", "other"]], ids=["one", "several"])
+def test_the_advice_about_an_agent_names_its_sandbox(names: list[str], terminal: Terminal) -> None:
+    on = [word for name in names for word in ("--on", name)]
+
+    terminal.run("agent", *on, "Fix it", handler=lambda _: error_reply(404, "Sandbox not found"))
+
+    for name in names:
+        assert f"make it with `remote-sandbox create {name}`" in terminal.err
+
+
 def test_a_missing_agent_advises_to_install_it(terminal: Terminal) -> None:
     terminal.run("agent", "box", "hi", answers={EXEC: executed("gemini: command not found\n", 127)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import zlib
 from types import SimpleNamespace
@@ -36,11 +37,14 @@ from sandbox_client.repository.file_kinds import (
     kind_of_secret,
     runs_later,
 )
+from sandbox_client.repository.outgoing import require_sendable
+from sandbox_client.repository.snapshot import Survey
 from sandbox_client.repository.transfer import Transfer, explain
 from sandbox_client.repository.trees import parse_tree
 
 from tests.client.repository_stub import commit_all, make_repository, write
 from tests.client.strategies import many_examples
+from tests.client.stubs import KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +120,43 @@ def test_a_pattern_fits_everywhere_or_only_from_the_top(pattern: str, fitting: l
 
     assert list(decide(paths, [pattern], ()).included) == fitting
     assert list(decide(paths, (), [pattern]).left_out) == fitting
+
+
+def test_the_advice_about_secrets_decides_about_these_files_alone() -> None:
+    paths = [".env", "a b/server.key.bak", "*.env", "x[0-9].pem", "it's$(id)?.key"]
+    others = ["d/.env", "x.env", "x1.pem", "it's$(id)1.key"]
+
+    for count in (1, 5):
+        advice = advice_about(paths[:count])
+        sends, keeps = re.findall(r"{push ([^{}]+)}", advice)
+        for option, line in (("--include", sends), ("--leave-out", keeps)):
+            flags, patterns = shlex.split(line)[::2], shlex.split(line)[1::2]
+            assert flags == [option] * count
+            assert list(decide([*paths, *others], patterns, ()).included) == paths[:count]
+
+
+@pytest.mark.parametrize("path", ["{x}.env", "`id`.env", "\x1b.env", "\udcff.env", f"{KEY}.env"])
+def test_the_advice_about_secrets_repeats_plain_names_only(path: str) -> None:
+    many = [f"{each}.env" for each in range(6)]
+
+    expected = "Send each with {push --include /PATH}, or keep it here"
+    assert advice_about([path]).startswith(expected)
+    assert advice_about(many).startswith(expected)
+
+
+def test_patterns_that_fit_no_secret_are_named() -> None:
+    with pytest.raises(RepositoryRefused, match=r"by the name: \.env\. No file fits /PATH, x$"):
+        require_sendable(survey_of([".env"]), decide([".env"], ["/PATH"], ["x"]))
+
+
+def survey_of(paths: list[str]) -> Survey:
+    return Survey(tuple(paths), frozenset(), tuple(paths), (), (), 0, "")
+
+
+def advice_about(paths: list[str]) -> str:
+    with pytest.raises(RepositoryRefused) as refused:
+        require_sendable(survey_of(paths), decide(paths, (), ()))
+    return refused.value.advice
 
 
 def test_leaving_out_wins_over_including() -> None:
@@ -312,6 +353,16 @@ def test_an_error_on_the_way_is_explained_in_words_of_the_verb(
     assert "the request" not in explained.cause
 
 
+def test_a_pull_from_a_deleted_sandbox_says_what_is_left() -> None:
+    transfer = Transfer("box", cast("Files", SimpleNamespace(outage=Outage())), print, "pull")
+
+    explained = explain(SandboxNotFound("No sandbox 'box' of yours"), transfer, "pull")
+
+    assert isinstance(explained, SandboxNotFound)
+    assert explained.message.startswith("No sandbox 'box' of yours any more: it was deleted, or")
+    assert "what was pulled is in its branch" in explained.advice
+
+
 @pytest.mark.parametrize("verb", ["push", "pull"])
 def test_an_outage_is_explained_with_what_a_repetition_does(verb: str) -> None:
     outage = Outage()
@@ -366,16 +417,6 @@ def test_an_unknown_reason_is_shown_with_its_detail() -> None:
 
     with pytest.raises(RepositoryRefused, match=r"failed \(checkout\): no space left"):
         sandbox_answers.read_received(output)
-
-
-def test_a_pull_from_a_deleted_sandbox_says_what_is_left() -> None:
-    transfer = Transfer("box", cast("Files", SimpleNamespace(outage=Outage())), print, "pull")
-
-    explained = explain(SandboxNotFound("No sandbox 'box' of yours"), transfer, "pull")
-
-    assert isinstance(explained, SandboxNotFound)
-    assert explained.message.startswith("No sandbox 'box' of yours any more: it was deleted, or")
-    assert "what was pulled is in its branch" in explained.advice
 
 
 @pytest.mark.parametrize(

@@ -411,6 +411,28 @@ def test_several_agents_have_a_branch_each(
     assert git(top, "show", "sandbox/other:result.txt") == "Fix it"
 
 
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [
+        ({".env": "x"}, "by the name: .env"),
+        ({".git/info/attributes": "a.txt filter=bad", "a.txt": "changed"}, "A filter of git"),
+    ],
+)
+def test_what_stops_all_of_several_agents_is_told_once(
+    server: FakeProxyServer, top: Path, here: RunHere, files: dict[str, str | bytes], error: str
+) -> None:
+    write(top, files)
+    git(top, "config", "filter.bad.clean", "false")
+    words = ("--repo", ".", "--on", BOX, "--on", OTHER, "Fix it")
+
+    result = here("agent", *words, REMOTE_SANDBOX_AGENT_COMMAND=AGENT)
+
+    assert (result.returncode, result.stdout) == (125, "")
+    assert result.stderr.count(error) == 1
+    assert f" --on {BOX} --on {OTHER} PROMPT`" in result.stderr
+    assert not any(each["path"].endswith("/file/write") for each in server.requests())
+
+
 def test_several_agents_without_a_repository(
     server: FakeProxyServer, tmp_path: Path, top: Path, here: RunHere
 ) -> None:
@@ -456,10 +478,10 @@ def test_all_work_comes_from_all_directories(
     [
         (("push", BOX), "push box", "push --leave-out /A box", "push --directory DIR box"),
         (
-            ("push", "--repo", "{x y}", BOX),
-            "push --repo '{x y}' box",
-            "push --repo '{x y}' --leave-out /A box",
-            "push --repo '{x y}' --directory DIR box",
+            ("push", "--repo", "{x y}", "--include", "{a b}", "--history", BOX),
+            "push --repo '{x y}' --include '{a b}' --history box",
+            "push --repo '{x y}' --include '{a b}' --history --leave-out /A box",
+            "push --repo '{x y}' --include '{a b}' --history --directory DIR box",
         ),
         (
             ("pull", "--directory", "{x y}", BOX),
@@ -468,10 +490,10 @@ def test_all_work_comes_from_all_directories(
             "push --directory DIR box",
         ),
         (
-            ("agent", "--repo", ".", BOX, "Fix it"),
-            "agent --repo . box PROMPT",
-            "agent --repo . --leave-out /A box PROMPT",
-            "agent --repo . --directory DIR box PROMPT",
+            ("agent", "-d", "--repo", ".", "--leave-out=-x", BOX, "Fix it"),
+            "agent -d --repo . --leave-out=-x box PROMPT",
+            "agent -d --repo . --leave-out=-x --leave-out /A box PROMPT",
+            "agent -d --repo . --leave-out=-x --directory DIR box PROMPT",
         ),
     ],
 )
@@ -504,6 +526,13 @@ def test_advice_names_the_command_and_its_repository(
         (("agent", "--on", BOX, "--on", OTHER, "--wait", "5", "Fix it"), 125, "one agent"),
         (("agent", "--leave-out", ".env", BOX, "Fix it"), 125, "without --repo"),
         (("agent", "--repo", ".", "--on", BOX, "--on", OTHER, "--stdin", "x"), 125, "one agent"),
+        (("agent", "--repo", ".", "--on", BOX, "--on", OTHER, "-e", "UNSET", "x"), 125, "not set"),
+        (("agent", "--repo", ".", "--on", BOX, "--on", "no/name", "x"), 125, "cannot be a sandbox"),
+        (("agent", "--repo", ".", "-e", "UNSET", BOX, "x"), 125, "'UNSET' is not set here"),
+        (("agent", "--repo", ".", "-e", "a b=1", BOX, "x"), 125, "cannot be the name of an env"),
+        (("agent", "--repo", ".", "--time-limit", "0", BOX, "x"), 125, "The time limit is 0 s"),
+        (("agent", "--repo", ".", "-d", "--notify", "date", BOX, "x"), 125, "nothing waits"),
+        (("agent", "--repo", ".", "-d", "--wait", "5", BOX, "x"), 125, "were both given"),
         (("pull",), 2, "NAME is missing"),
         (("pull", "--all", BOX), 2, "NAME and --all were both given"),
         (("pull", "--all", "--apply"), 2, "--all takes neither"),
@@ -522,3 +551,4 @@ def test_wrong_usage_is_told(
     result = here(*words)
     assert result.returncode == code
     assert message in result.stderr
+    assert not any(each["path"].startswith("/proxy") for each in server.requests())

@@ -106,7 +106,7 @@ async def test_a_secret_stops_a_repository(box: ReadySandbox, project: Path) -> 
     with pytest.raises(RepositoryRefused, match=r"may hold secrets by the name: \.env") as caught:
         await call_tool(box, "send_repository", directory=".")
 
-    line = "`remote-sandbox push --include /PATH NAME`, which the user runs in a terminal"
+    line = "`remote-sandbox push --include /.env NAME`, which the user runs in a terminal"
     assert line in next_step(caught.value, format_verb)
 
 

@@ -12,23 +12,32 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 
 from sandbox_client.agent import agent_command_line, agent_program
+from sandbox_client.api.runtime import Task, check_task
+from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.errors import GitFailed, InvalidInput, SandboxError
 from sandbox_client.presentation.commands import (
     NOT_FOUND,
     describe_missing_agent,
     describe_unset_variables,
 )
 
+from .advice import set_advice
 from .command import NO_RESULT, OK, Argument, SandboxName, command
 from .console import Console
-from .prompt_options import RunOptions, variables, without_separator
+from .prompt_options import RunOptions, check_run, variables, without_separator
 from .prompts import GOES_ON, NOTHING_RUN, run_command
-from .repositories import SendOptions, report_failure, send_repository
+from .repositories import (
+    SendOptions,
+    check_repository,
+    report_failure,
+    send_repository,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox_client.config import Config
     from sandbox_client.repository.model import Push, PushOptions
 
 
@@ -94,14 +103,21 @@ async def agent(
     """Run a coding agent in a sandbox with a prompt in plain words."""
     repository.require_repo()
     names = list(dict.fromkeys(repository.on or [name]))
+    console.name = names[0] if len(names) == 1 else ""
     words = [name, *prompt] if repository.on else without_separator(prompt)
+    if not words:
+        raise InvalidInput(
+            f"No prompt was given: {name[:80]!r} was taken as the sandbox's name",
+            advice="Give the name before the prompt: `remote-sandbox agent NAME PROMPT`.",
+        )
     config, task = client.proxy.config, " ".join(words)
-    agent_command_line(config.agent_command, task)  # an error comes before a repository is sent
+    _check(config, names, task, options)
     given = {each.partition("=")[0] for each in options.env or ()}
     if unset := [each for each in config.unset_agent_variables if each not in given]:
         console.note(describe_unset_variables(unset))
     push = repository.send.with_program(agent_program(config.agent_command))
-    work = _Work(client, console, repository.repo, push, task, options)
+    again = "agent -d" if options.detach or len(names) > 1 else "agent"
+    work = _Work(client, console, repository.repo, push, task, options, again)
     if len(names) > 1:
         return await work.start_in_each(names)
     code = await work.run_in(names[0])
@@ -110,9 +126,32 @@ async def agent(
     return code
 
 
+def _check(config: Config, names: Sequence[str], task: str, options: RunOptions) -> None:
+    """Check all that was typed, before a repository is sent.
+
+    Raises:
+        ConfigError: `agentCommand` cannot hold a prompt.
+        InvalidInput: a name, an option or the prompt is invalid.
+    """
+    for name in names:
+        check_name(name)
+    is_alone = not options.stdin and options.wait is None and options.notify is None
+    if len(names) > 1 and not is_alone:
+        raise InvalidInput(
+            "--stdin, --wait and --notify are for one agent",
+            advice="Leave them out: several agents are started, and not waited for.",
+        )
+    env = {**config.agent_values, **check_run(options, os.environ)}
+    line = agent_command_line(config.agent_command, task)
+    check_task(Task(line, env=env, time_limit=options.time_limit))
+
+
 @dataclass(frozen=True)
 class _Work:
-    """An agent's task, on a repository of this machine if `repo` is given."""
+    """An agent's task, on a repository of this machine if `repo` is given.
+
+    `again` is the beginning of the command line that repeats it.
+    """
 
     client: Client
     console: Console
@@ -120,6 +159,7 @@ class _Work:
     push: PushOptions
     task: str
     options: RunOptions
+    again: str
 
     async def run_in(self, name: str) -> int:
         """Send the repository, run the agent in it and return the exit code."""
@@ -133,7 +173,9 @@ class _Work:
 
     async def start_in_each(self, names: Sequence[str]) -> int:
         """Start the agent in several sandboxes, one after the other; go on after an error."""
-        self._require_detachable()
+        if self.repo is not None:
+            self._advise_all(names)
+            await check_repository(self.client, self.console, self.repo, self.push)
         started: list[dict[str, object]] = []
         failed: list[dict[str, object]] = []
         try:
@@ -141,6 +183,9 @@ class _Work:
                 try:
                     started.append(await self._start(name))
                 except SandboxError as error:
+                    if isinstance(error, GitFailed) and not started:
+                        self._advise_all(names)  # git here fails for each of them
+                        raise
                     failed.append(report_failure(self.console, name, error))
         except anyio.get_cancelled_exc_class():
             others = ", ".join(names[len(started) + len(failed) :])
@@ -174,16 +219,13 @@ class _Work:
         if self.repo is None:
             return None
         return await send_repository(
-            self.client, self.console, name, self.repo, self.push, is_agent=True
+            self.client, self.console, name, self.repo, self.push, agent=self.again
         )
 
-    def _require_detachable(self) -> None:
-        options = self.options
-        if options.stdin or options.wait is not None or options.notify is not None:
-            raise InvalidInput(
-                "--stdin, --wait and --notify are for one agent",
-                advice="Leave them out: several agents are started, and not waited for.",
-            )
+    def _advise_all(self, names: Sequence[str]) -> None:
+        """Let advice to send the repository again name all sandboxes."""
+        self.console.name = ""
+        set_advice(self.console, self.repo or ".", self.push, agent=self.again, names=names)
 
     def _pull_line(self, name: str) -> str:
         repo = f"--repo {shlex.quote(self.repo)} " if self.repo and self.repo != "." else ""

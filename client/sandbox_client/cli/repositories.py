@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,13 +29,13 @@ from sandbox_client.repository.model import (
     PushOptions,
 )
 
+from .advice import set_advice
 from .command import FAILED, OK, Argument, SandboxName, command
 from .console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from sandbox_client.presentation.errors import Verb
     from sandbox_client.repository.model import Pull, Push, PushPlan
 
 # The effect of an interruption, by the activity.
@@ -197,10 +196,13 @@ async def send_repository(
     repo: str,
     options: PushOptions,
     *,
-    is_agent: bool = False,
+    agent: str = "",
 ) -> Push:
-    """Push a repository, for an agent or not; print the plan first, and after Ctrl-C the effect."""
-    _set_advice(console, repo, options.directory, is_agent=is_agent)
+    """Push a repository; print the plan first, and after Ctrl-C the effect.
+
+    `agent` is the beginning of the command line that repeats it, if that is an agent's.
+    """
+    set_advice(console, repo, options, agent=agent)
 
     def show(plan: PushPlan) -> None:
         for line in describe_plan(plan):
@@ -215,28 +217,22 @@ async def send_repository(
         )
 
 
+async def check_repository(
+    client: Client, console: Console, repo: str, options: PushOptions
+) -> None:
+    """Check a repository before it goes to several sandboxes."""
+    with _interruptible(console, "", "looking at the repository"):
+        await client.repositories.check(repo, options)
+
+
 async def _fetch(
     client: Client, console: Console, name: str, repo: str, options: PullOptions
 ) -> Pull:
-    _set_advice(console, repo, options.directory)
+    set_advice(console, repo, options)
     with _interruptible(console, name, "looking at the sandbox") as on_activity:
         return await client.repositories.pull(
             *(name, repo, options), on_activity=on_activity, on_progress=console.report
         )
-
-
-def _set_advice(
-    console: Console, repo: str, directory: str | None, *, is_agent: bool = False
-) -> None:
-    """Let advice to push or pull again name the repository, its directory, and an agent's push."""
-    option = f"--repo {shlex.quote(repo)} ".replace("{", "{{").replace("}", "}}")
-    where = (
-        "{directory}{options}{name}" if repo == "." else f"{option}{{directory}}{{options}}{{name}}"
-    )
-    push = f"agent {option}{{directory}}{{options}}{{name}} PROMPT" if is_agent else f"push {where}"
-    lines: dict[Verb, str] = {"push": push, "pull": f"pull {where}"}
-    console.lines = {**console.lines, **lines}
-    console.directory = directory or ""
 
 
 @contextlib.contextmanager
@@ -263,6 +259,7 @@ def describe_interruption(steps: list[str]) -> str:
 
 def report_failure(console: Console, name: str, error: SandboxError) -> dict[str, object]:
     """Print the error of one sandbox of several, and return it as an object."""
+    console.name = name
     step = next_step(error, console.format_verb)
     console.say(f"{name}: {error.message}; {step}")
     return {"name": name, "message": error.message, "next": step}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import shlex
 import shutil
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -11,19 +13,19 @@ from typing import TYPE_CHECKING
 from sandbox_client.api.files import absolute
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput, RepositoryRefused
-from sandbox_client.text import pluralize
+from sandbox_client.text import mask_keys, pluralize
 
 from .amount import Amount, measure
 from .bundle import BundleFile, create_bundle, sha256_of
 from .model import PushPlan
-from .names import name_problem, shown
+from .names import join_shown, name_problem, shown
 from .records import Sent
 from .snapshot import take_snapshot
 from .transfer_note import TransferNote
 from .trees import kinds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from .file_kinds import Decision
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 DETACHED_BRANCH = "work"  # the sandbox's branch for a detached HEAD
 _NAMED = 20  # paths in a message
+_DECIDED_AT_ONCE = 5  # paths in the command line of advice
 
 
 @dataclass(frozen=True)
@@ -117,20 +120,43 @@ class Outgoing:
             shutil.rmtree(self.note.folder, ignore_errors=True)
 
 
-def require_decided(decision: Decision) -> None:
+def require_sendable(found: Survey, decision: Decision) -> None:
     """Check that the person has decided about every file that looks like a secret.
 
     Raises:
-        RepositoryRefused: some wait for a decision.
+        RepositoryRefused: some wait for a decision, a file cannot be left out, or there is none.
     """
     if decision.open:
-        names = ", ".join(map(shown, decision.open[:_NAMED]))
-        rest = f" and {len(decision.open) - _NAMED} more" if len(decision.open) > _NAMED else ""
+        unused = f". No file fits {join_shown(decision.unused)}" if decision.unused else ""
         raise RepositoryRefused(
-            f"{pluralize(len(decision.open), 'file')} may hold secrets by the name: {names}{rest}",
-            advice="Send each with {push --include /PATH}, or keep it here with"
-            " {push --leave-out /PATH}.",
+            f"{pluralize(len(decision.open), 'file')} may hold secrets by the name:"
+            f" {join_shown(decision.open, _NAMED)}{unused}",
+            advice=_how_to_decide(decision.open),
         )
+    _require_possible(found, decision)
+
+
+def _how_to_decide(paths: Sequence[str]) -> str:
+    """Return command lines for a decision, with the paths if these are few and plain."""
+    if len(paths) > _DECIDED_AT_ONCE or not all(map(_is_plain, paths)):
+        return (
+            "Send each with {push --include /PATH}, or keep it here with {push --leave-out /PATH}."
+        )
+    patterns = [shlex.quote(f"/{glob.escape(each)}") for each in paths]
+    include, leave_out = (
+        " ".join(f"{option} {each}" for each in patterns) for option in ("--include", "--leave-out")
+    )
+    if len(paths) == 1:
+        return f"Send it with {{push {include}}}, or keep it here with {{push {leave_out}}}."
+    return (
+        f"Send them with {{push {include}}}, keep them here with {{push {leave_out}}}, or decide"
+        " about each."
+    )
+
+
+def _is_plain(path: str) -> bool:
+    """Check whether a path may stand in the command line of advice as it is."""
+    return mask_keys(shown(path)) == path and not set(path) & set("{}`")
 
 
 @contextmanager
@@ -152,9 +178,8 @@ def outgoing(
         RepositoryRefused: a file waits for a decision, or cannot be left out.
         GitFailed: a file cannot be read, or changes meanwhile.
     """
-    require_decided(decision)
+    require_sendable(found, decision)
     repository, history = store.repository, found.has_history
-    _require_possible(found, decision)
     with store.stage() as stage:
         snapshot = take_snapshot(repository, found, stage, left_out=set(decision.left_out))
         before = store.find(sandbox, directory, sandbox_has) if sandbox_has else None
@@ -249,7 +274,7 @@ def _require_possible(found: Survey, decision: Decision) -> None:
     if found.has_history and kept:
         raise RepositoryRefused(
             f"{shown(kept[0])} is in the history, which would go with --history",
-            advice="Leave out --history, or send it with {push --include /PATH}.",
+            advice="Leave out --history, or decide with --include in place of --leave-out.",
         )
     if not found.paths:
         raise RepositoryRefused(
