@@ -46,7 +46,8 @@ from .repository.process import Interrupt
 from .repository.quarantine import Limits
 from .repository.snapshot import survey
 from .repository.store import Store
-from .repository.transfer import START_DEADLINE, Transfer, explain
+from .repository.transfer import START_DEADLINE, Transfer
+from .repository.transfer_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping

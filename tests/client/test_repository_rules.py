@@ -39,7 +39,8 @@ from sandbox_client.repository.file_kinds import (
 )
 from sandbox_client.repository.outgoing import require_sendable
 from sandbox_client.repository.snapshot import Survey
-from sandbox_client.repository.transfer import Transfer, explain
+from sandbox_client.repository.transfer import Transfer
+from sandbox_client.repository.transfer_errors import explain
 from sandbox_client.repository.trees import parse_tree
 
 from tests.client.repository_stub import commit_all, make_repository, write

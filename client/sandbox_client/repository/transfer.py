@@ -25,17 +25,9 @@ from sandbox_client.api.runtime import quote
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import (
     NOTHING_DONE,
-    CommandStateUnknown,
-    FileChanged,
-    FileRefused,
-    InvalidResponse,
     ProxyFailed,
     ProxyUnreachable,
-    RepositoryRefused,
-    SandboxDeleted,
     SandboxError,
-    SandboxNotFound,
-    SessionNotFound,
 )
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.download import Download
@@ -46,7 +38,6 @@ from sandbox_client.text import format_size, last_line
 
 from . import sandbox_answers, sandbox_scripts
 from .bundle import sha256_of
-from .model import UNPACKING
 from .process import Interrupt
 from .transfer_note import incoming_note
 
@@ -67,19 +58,10 @@ T = TypeVar("T")
 DEADLINE = 3_600.0  # seconds of a script: a bucket takes its time for thousands of files
 START_DEADLINE = 10.0  # seconds until a script's session shows whether it was started
 MAX_COMMAND = 4_000  # characters: a longer line does not reach a terminal as a whole
-_MAY_HAVE_IT = (
-    "The sandbox may have it all the same: send it again with {push}, which completes it."
-)
-_IF_DELETED = (
-    "See yours with {list}. If it was deleted, what was pulled is in its branch. What was not is"
-    " lost, unless the proxy has kept /sandbox: then a new sandbox of that name has it."
-)
 _SCRATCH = re.compile(rf"\.remote-sandbox-{shell_scripts.HEX_TOKEN}")
 _MEASURED = re.compile(r"^\s*(?P<size>[0-9]{1,15})\s+(?P<sha256>[0-9a-f]{64})\b", re.MULTILINE)
-_OUTCOME = re.compile(r"the command was not run|nothing was done|the copy ended early")
 _NO_SCRIPT = "remote-sandbox: no script"  # is printed after a restart, which empties the home
 _SCRIPT_ATTEMPTS = 3
-_TEMPORARY = re.compile(r"(?:[~/][\w./-]*/)?\.remote-sandbox-[0-9a-f]+(?:/[\w.]*\w)*")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -308,46 +290,3 @@ class Transfer:
         download = Download(self.files, self.name, CopyListener())
         await download.rest(entry, f"{self._scratch}/{new_token()}", first, write)
         return path
-
-
-def explain(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
-    """Return the error of a push or pull with its effect, as far as that is known."""
-    error, outage = _in_words_of(error, transfer, verb), transfer.files.outage
-    if outage.has_answered and isinstance(error, SandboxNotFound):
-        return SandboxDeleted.during(transfer.name, f"the {verb} ran")
-    if verb == "pull" and isinstance(error, SandboxNotFound):
-        return error.but(
-            message=f"No sandbox '{transfer.name}' of yours any more: it was deleted, or the API"
-            " key is another user's",
-            advice=_IF_DELETED,
-        )
-    is_refused = isinstance(error, RepositoryRefused)
-    if transfer.activity == UNPACKING and transfer.may_have_run and not is_refused:
-        is_known = not isinstance(error, ProxyUnreachable | ProxyFailed | InvalidResponse)
-        more = error.advice if is_known else "If that fails, see whether the proxy works: {check}."
-        return error.but(advice=f"{_MAY_HAVE_IT} {more}")
-    if isinstance(error, CommandStateUnknown | SessionNotFound):
-        return error.but(advice=f"Repeat it with {{{verb}}}: that is safe at any time.")
-    if not outage.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
-        return error
-    return error.but(
-        cause=f"the network, or a proxy that was stopped: it had answered this {verb} before.",
-        advice=f"Nothing is lost: the {verb} may be repeated at any time, and goes on where it"
-        f" broke off. Wait until the proxy answers ({{check}}), then repeat it with {{{verb}}}.",
-    )
-
-
-def _in_words_of(error: SandboxError, transfer: Transfer, verb: str) -> SandboxError:
-    """Return the error of a script or a temporary file in the words of the push or pull."""
-    nothing = "nothing was fetched" if verb == "pull" else "nothing was sent"
-    outcome = f"the {verb} ended early" if transfer.has_sent else nothing
-    message = _OUTCOME.sub(outcome, error.message)
-    message = _TEMPORARY.sub("a temporary file", message)
-    not_done = f"{outcome[0].upper()}{outcome[1:]}." if error.not_done else ""
-    if isinstance(error, FileRefused | FileChanged):  # none of them is a file that was asked for
-        error = error.but(
-            cause="the sandbox: its home, its disk, or a program that ended the script there.",
-            advice="Look with {run} at the room on its disk; then repeat it with"
-            f" {{{verb}}}, which is safe at any time.",
-        )
-    return error.but(message=message, not_done=not_done)
