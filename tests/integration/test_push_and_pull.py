@@ -379,6 +379,8 @@ def test_a_push_and_a_pull_in_this_process(
 ) -> None:
     assert succeed_here(here, "pull", "--all") == "This repository was sent to no sandbox.\n"
     assert succeed_here(here, "push", BOX).startswith("box:/sandbox/project is at ")
+    hint = "`remote-sandbox ps` shows whether an agent still works\n"
+    assert succeed_here(here, "pull", BOX).endswith(hint)
     write(work_directory(tmp_path / "sandboxes") / "project", {"a.txt": "x\n"})
     (top / "a.txt").write_text("mine\n")
     refused = here("pull", "--apply", BOX)

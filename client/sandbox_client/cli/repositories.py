@@ -292,6 +292,9 @@ def _print(
         contents.append({**pull_content(each, None), "next": commands})
         lines += [_fit(console, line) for line in describe_pull(each, console.width)]
         lines += [Text(f"  {line}") for line in commands]  # to be copied
+        if not each.has_work:
+            hint = Text("`remote-sandbox ps` shows whether an agent still works")
+            lines.append(console.wrap(hint))
     if others is None:
         console.result(Text("\n").join(lines), contents[0], wrap=False)
         return
