@@ -68,13 +68,18 @@ SECRET = [
     *("service-account-prod.json", "kubeconfig.yaml", ".docker/config.json", "config/master.key"),
     *("password.txt", "oauth_token", "ssh_host_rsa_key", "private.asc", "ca.der", "wallet.dat"),
     *("env.production", "prod.env.local", ".mysql_history", ".config/gh/hosts.yml", "site.har"),
+    *("serviceAccountKey.json", "rootkey.csv", "prod-secrets.yaml", ".envs/.production/.django"),
+    *("deploy_rsa", "prod.kubeconfig", "aws-credentials", "vault_pass.txt", "secrets.py"),
     # Copies.
+    *("server.key.disabled", "server.pem.txt", "id_rsa.2024-01-01"),
     *("server.key.bak", "d/.server.key.swp", "#id_rsa#", "x.tfvars~", "prod.env.old.1"),
 ]
 HARMLESS = [
     *(".env.example", "a/.env.sample", "id_rsa.pub", "environment.py", "keys.py", "config.json"),
     *("credentials_test.py", "docs/secret_sharing.md", "README.md", "docker/config.json"),
     *("token.py", "env.test.ts", "design/tokens.json", "ssh_host_rsa_key.pub", ".env.example.bak"),
+    *("src/secrets/manager.go", "docs/secrets.md", "Credentials.java", "lang/en/passwords.php"),
+    *("api_key_test.rb", "id_editor.ts", ".yarnrc.yml", ".env.d.ts", "keyrings/apt.gpg"),
 ]
 
 

@@ -21,58 +21,74 @@ def _table(patterns: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 # Patterns with a slash are compared with the end of the path, others with the name of the file.
+WORDS = "words, but not for source code and prose"
 SECRETS = _table(
     {
         "environment files": """
-            .env* *.env .env/* .flaskenv .renviron .dev.vars* env.local *.env.local
+            .env* *.env .env/* .envs/* .flaskenv .renviron .dev.vars* env.local *.env.local
             env.prod env.production *.env.prod *.env.production env.stage env.staging
             *.env.stage *.env.staging env.dev env.development *.env.dev *.env.development
             env.test *.env.test
-            local.settings.json appsettings.production.json
+            local.settings.json appsettings.production.json local_settings.py settings_local.py
         """,
         "private keys": """
             *.pem *.key *.der *.p12 *.pfx *.pkcs12 *.pkcs8 *.p8 *.pk8 *.ppk *.snk *.keytab
             *.jks *.jceks *.bks *.keystore keystore.json utc--* wallet.dat *.wallet
-            id_rsa* id_dsa* id_ecdsa* id_ed* ssh_host_*_key .ssh/* .gnupg/*
-            deploy_key* private_key* private-key* *private*.asc *secret*.asc age/keys.txt
+            id_rsa* id_dsa* id_ecdsa* id_ed25519* id_ed448* *_rsa *_dsa *_ecdsa *_ed25519
+            ssh_host_*_key .ssh/* .gnupg/* *private*.asc *secret*.asc age/keys.txt
         """,
         "credentials": """
             .netrc _netrc .git-credentials .pgpass pgpass.conf .my.cnf .mylogin.cnf
-            .htpasswd htpasswd .passwd* .npmrc .yarnrc.yml .pypirc pip.conf auth.json
+            .htpasswd htpasswd .passwd* .npmrc .pypirc pip.conf auth.json wp-config.php
             .dockercfg .dockerconfigjson .docker/config.json .s3cfg .boto .databrickscfg
-            .aws/credentials .aws/config .azure/* .config/gcloud/* .config/gh/hosts.yml
+            .aws/credentials .aws/config .config/gcloud/* .config/gh/hosts.yml
+            .azure/accesstokens.json .azure/azureprofile.json .azure/msal_token_cache*
             .config/hub .config/glab-cli/* .config/doctl/* .fly/config.yml rclone.conf
-            credentials credentials.* *credentials.json *creds*.json client_secret*.json
-            service-account*.json service_account*.json *firebase-adminsdk*.json
-            kubeconfig* .kube/config .vault-token vault-password* .vault_pass* .token
-            api_key* apikey* key.json *-key.json .*[_-]token kaggle.json google-services.json
-            .cargo/credentials* .m2/settings.xml .gradle/gradle.properties .terraformrc
+            .credentials* *credentials*.json *credentials.csv *accesskeys.csv rootkey.csv
+            *creds*.json *creds.y*ml *creds.txt client[_-]secret*.json service[_-]account*.json serviceaccount*.json
+            *firebase-adminsdk*.json .kube/config *.kubeconfig talosconfig .vault-token
+            .token key.json *[_-]key.json .*[_-]token kaggle.json google-services.json
+            .cargo/credentials* .m2/settings.xml .gradle/gradle.properties .terraformrc terraform.rc
+            .oci/config keystore.properties key.properties
             sftp.json sftp-config.json .ftpconfig sitemanager.xml recentservers.xml
             *.ovpn wg[0-9].conf *.mobileprovision logins.json key4.db cookies.txt
             cookies.sqlite *.har
         """,
         "stores of secrets": """
-            secrets/* secret secrets secret.* secrets.* *.secret *.secrets passwords.*
-            *password *passwords *password.txt *password.json *password.y*ml *password.csv
-            *passwords.txt *token *token.txt *token.json *token.y*ml
+            secrets.py *secrets.h .secrets .secrets.* .secrets/* *.secret *.secrets .creds
+            *[_-]secret.y*ml *[_-]secrets.y*ml *[_-]secrets.json
             *.kdbx *.kdb *.keychain *.keychain-db *.kwallet *.agilekeychain/* *.1pux
             *.gpg *.age .password-store/* master.key
             *.tfvars *.tfvars.json *.tfstate *.tfstate.*
         """,
         "histories and dumps": """
-            .*_history fish_history .histfile .viminfo .lesshst *.pcap *.hprof *.dmp
+            .*_history .rhistory fish_history .histfile .viminfo .lesshst *.pcap *.hprof *.dmp
+        """,
+        WORDS: """
+            secret secrets secret.* secrets.* secrets[_-]* secrets/* *credentials *credentials.txt
+            credentials.* *vault[_-]pass* *secret[_-]key*
+            *password *passwords *password.txt *passwords.txt password.* passwords.*
+            *token *token.txt token.json token.y*ml oauth*token*.json access*token*.json
+            auth*token*.json api[_-]key* apikey* *private[_-]key* *ssh[_-]key* deploy[_-]key*
+            kubeconfig*
         """,
     }
 )
 # Templates and public halves, which are made to be shown.
 HARMLESS = (
-    *(".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults"),
-    *("*.pub", "*.example", "*.sample", "*.template"),
+    *(".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults", ".env.d.ts"),
+    *("*.pub", "*.pub.asc", "*.example", "*.sample", "*.template", "*.tpl", "*.tmpl", "*.j2"),
+    *("*.erb", "*.schema", "*keyring*.gpg", "keyrings/*"),
+)
+_CODE = re.compile(
+    r".*\.(?:py|go|[cm]?[jt]sx?|java|kt|rs|rb|php|c|h|cc|cpp|hpp|cs|fs|swift|m|scala|exs?|erl|clj"
+    r"|hs|ml|lua|pl|pm|r|jl|dart|vue|svelte|html?|s?css|less|svg|md|rst|adoc|tf|proto|graphql|sh)"
 )
 # The name of a copy: .server.key.swp, #server.key#, server.key~, server.key.bak.
 _COPY = re.compile(
     r"\.(?P<swap>.+)\.sw[a-z]|#(?P<auto>.+)#"
-    r"|(?P<plain>.+?)(?:~|\.(?:bak|backup|old|orig|save|saved|copy|tmp|[0-9]))+"
+    r"|(?P<plain>.+?)(?:~|\.(?:(?:bak|backup|old|orig|saved?|copy|tmp)\d*|disabled|txt|gz|zip"
+    r"|\d[\d-]*))+"
 )
 
 
@@ -125,8 +141,12 @@ def kind_of_secret(path: str) -> str:
     names = [name, *filter(None, copy.groups() if copy else ())]
     if any(_HARMLESS.fits(folder, each) for each in names):
         return ""
-    found = (kind for kind, some in _SECRETS.items() for each in names if some.fits(folder, each))
-    return next(found, "")
+    for kind, some in _SECRETS.items():
+        if kind == WORDS and _CODE.fullmatch(name):
+            continue
+        if any(some.fits(folder, each) for each in names):
+            return kind
+    return ""
 
 
 def decide(paths: Iterable[str], include: Sequence[str], leave_out: Sequence[str]) -> Decision:
