@@ -16,7 +16,7 @@ from .errors import ProxyFailed, ProxyUnreachable, RepositoryRefused, SandboxErr
 from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
-from .repository.branch import branch_of, default_branch, first_branch_of, require_free
+from .repository.branch import branch_of, default_branch, earlier_branch, require_free
 from .repository.file_kinds import decide
 from .repository.git import Git
 from .repository.incoming import (
@@ -158,7 +158,7 @@ class Repositories:
             sent = require_sent(store, newest, await transfer.check(newest.directory))
             choose = partial(_free_branch, store, sent, wanted.branch)
             branch = await transfer.in_thread(choose)
-            earlier = "" if wanted.branch else first_branch_of(store, sent)
+            earlier = "" if wanted.branch else earlier_branch(store.repository, branch)
             wanted = replace(wanted, branch=branch)
             try:
                 pull = await self._fetch(transfer, sent, wanted)
@@ -169,7 +169,6 @@ class Repositories:
                 pull = await self._fetch(transfer, now, wanted)  # another pull came between
             others = () if given else tuple(each.directory for each in store.of(name))
             left = tuple(sorted(set(others) - {pull.directory}))
-            earlier = "" if earlier == branch else earlier
             return replace(pull, other_directories=left, earlier_branch=earlier)
 
     async def pushed(self, repo: str) -> list[Pushed]:
@@ -317,7 +316,7 @@ def _directory(options: PushOptions | PullOptions) -> str | None:
 def _free_branch(store: Store, sent: Sent, given: str | None) -> str:
     """Return the branch for the work on `sent`, if it may be written."""
     branch = given or branch_of(store, sent)
-    require_free(store.repository, branch, sent)
+    require_free(store.repository, branch)
     return branch
 
 

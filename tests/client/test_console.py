@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console as RichConsole
 from rich.text import Text
 from sandbox_client import OutputChunk
+from sandbox_client.cli.advice import set_advice
 from sandbox_client.cli.console import Console, wrapped
 from sandbox_client.execution.follower import UNREACHABLE
+from sandbox_client.repository.model import PullOptions
 
 
 @pytest.fixture
@@ -146,6 +148,20 @@ def test_a_command_line_quotes_what_was_typed() -> None:
 
     assert console.format_verb("create") == "`remote-sandbox create 'x; echo hi'`"
     assert console.format_verb("cancel") == "`remote-sandbox cancel 'x; echo hi' '$(id)'`"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ("--apply --allow-programs", "pull --branch own --apply --allow-programs box"),
+        ("--branch BRANCH", "pull --branch BRANCH box"),
+    ],
+)
+def test_advice_to_pull_again_has_the_branch_unless_it_names_one(options: str, line: str) -> None:
+    console = Console(as_json=False, name="box")
+    set_advice(console, ".", PullOptions(branch="own"))
+
+    assert console.format_verb("pull", options) == f"`remote-sandbox {line}`"
 
 
 @pytest.mark.parametrize(("as_json", "printed"), [(False, ""), (True, "{}\n")])

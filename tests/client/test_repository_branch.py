@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
-from sandbox_client.repository.branch import import_work, is_in_the_way
+from sandbox_client.repository.branch import (
+    branch_of,
+    earlier_branch,
+    import_work,
+    is_in_the_way,
+    require_free,
+)
 from sandbox_client.repository.git import Git
 from sandbox_client.repository.summary import read_patch
 
@@ -167,12 +174,45 @@ def test_a_branch_with_the_work_on_an_earlier_push_stays(exchange: Exchange) -> 
     assert exchange.pull()[0].branch == f"{BRANCH}_3"
 
 
+def test_the_branch_that_has_the_work_goes_forward_without_the_first_one(
+    exchange: Exchange,
+) -> None:
+    exchange.pull()
+    write(exchange.top, {"a.txt": "mine\n"})
+    commit_all(exchange.top)
+    exchange.push()
+    write(exchange.box, {"a.txt": "second\n"})
+    exchange.pull()
+    assert earlier_branch(exchange.repository, f"{BRANCH}_2") == BRANCH
+    git(exchange.top, "branch", "-D", BRANCH)
+    write(exchange.box, {"a.txt": "more\n"})
+
+    assert exchange.pull()[0].branch == f"{BRANCH}_2"
+    assert earlier_branch(exchange.repository, f"{BRANCH}_2") == ""
+
+
+@pytest.mark.parametrize(
+    ("directory", "branch"), [("x.y", "x-y"), ("a/b c", "a-b-c"), ("lock", "lock-"), ("..", "root")]
+)
+def test_the_branch_of_another_directory(exchange: Exchange, directory: str, branch: str) -> None:
+    exchange.pull()
+    other = replace(exchange.sent, directory=f"/sandbox/{directory}", commit="", imported="")
+
+    name = branch_of(exchange.store, other)
+    assert name == f"{BRANCH}.{branch}"
+    assert require_free(exchange.repository, name)
+
+
 def test_uncommitted_changes_that_a_merge_would_overwrite(exchange: Exchange) -> None:
     tip = exchange.pull()[0].new
     write(exchange.top, {"d/b.txt": "mine\n", "mine.txt": "x\n"})
     assert not is_in_the_way(exchange.repository, tip)
     write(exchange.top, {"a.txt": "mine\n"})
     assert is_in_the_way(exchange.repository, tip)
+    git(exchange.top, "checkout", "a.txt")
+    commit_all(exchange.top, "Mine")
+    write(exchange.top, {"mine.txt": "y\n"})
+    assert not is_in_the_way(exchange.repository, tip)
 
 
 def test_a_branch_that_is_a_symbolic_ref(exchange: Exchange) -> None:

@@ -319,6 +319,24 @@ def test_a_record_of_the_last_push_stays_the_newest(person: Git, tmp_path: Path)
     assert store.imported("box") == [(first.directory, "3" * 40)]
 
 
+def test_the_last_push_is_the_newest_although_the_clock_was_turned_back(
+    person: Git, tmp_path: Path
+) -> None:
+    top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})
+    store = Store(open_repository(str(top), person))
+    for number in range(5):
+        store.save(replace(sent(), commit=f"{number}" * 40))
+    future = time.time() + 3600
+    for each in (top / ".git" / "remote-sandbox" / "sent").glob("*/*.json"):
+        os.utime(each, (future, future))
+    last = replace(sent(), commit="a" * 40)
+    store.save(last)
+
+    list(store.forget_old(last))
+
+    assert store.load("box") == last
+
+
 def two_worktrees(person: Git, tmp_path: Path) -> tuple[Store, Store]:
     """Return the stores of a repository and of a linked worktree of it."""
     top = make_repository(tmp_path / "repository", {"a.txt": "x\n"})

@@ -461,7 +461,7 @@ def test_all_work_comes_from_all_directories(
         write(work_directory(tmp_path / "sandboxes") / directory, {"a.txt": f"{directory}\n"})
     git(top, "checkout", "-q", "-b", BRANCH)
     blocked = here("pull", BOX)
-    advice = f"`remote-sandbox pull --branch BRANCH --directory /sandbox/other {BOX}`"
+    advice = f"`remote-sandbox pull --branch BRANCH {BOX}`"
     assert (blocked.returncode, advice in blocked.stderr) == (1, True)
     git(top, "checkout", "-q", "main")
     git(top, "branch", "-q", "-D", BRANCH)

@@ -35,10 +35,11 @@ def set_advice(
     push = f"push {repository}{given}{{directory}}{{options}}{{name}}"
     if agent:
         push = f"{agent} {at}{given}{{directory}}{{options}}{target}PROMPT"
-    pull = f"pull {repository}{{directory}}{{options}}{{name}}"
+    pull = f"pull {repository}{{branch}}{{directory}}{{options}}{{name}}"
     lines: dict[Verb, str] = {"push": push, "pull": pull}
     console.lines = {**console.lines, **lines}
     console.directory = options.directory or ""
+    console.branch = "" if isinstance(options, PushOptions) else options.branch or ""
 
 
 def _deciding(options: PushOptions) -> list[str]:

@@ -115,6 +115,7 @@ class Console:
         self.name = name
         self.session = ""  # of a running command
         self.directory = ""  # of a repository in the sandbox, if it was given
+        self.branch = ""  # for the work on it, if it was given
         self.lines: Mapping[Verb, str] = _LINES  # the command line for a verb of advice
         self.interrupted = ""  # is printed after Ctrl-C instead of the command's own words
         self.is_keyboard_read = False  # progress would be printed between the typed characters
@@ -133,6 +134,7 @@ class Console:
         """Return the command line for `verb`, with this sandbox, session and directory."""
         template = self.lines.get(verb, "{verb} {options}{name}")
         directory = f"--directory {shlex.quote(self.directory)} " if self.directory else ""
+        branch = f"--branch {shlex.quote(self.branch)} " if self.branch else ""
         if options:
             options = f"{options} "
         positions = f" --after {self._after}" if self._after else ""
@@ -143,6 +145,7 @@ class Console:
             session=shlex.quote(self.session) if self.session else "SESSION",
             positions=positions,
             directory="" if "--directory" in options else directory,
+            branch="" if "--branch" in options else branch,
             options=options,
         )
         return f"`remote-sandbox {line}`"

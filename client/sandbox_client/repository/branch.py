@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .records import Records, Sent
 
 PREFIX = "refs/heads/"
+_OTHER_BRANCH = "{pull --branch BRANCH}"
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -51,14 +52,37 @@ def default_branch(sandbox: str) -> str:
 def branch_of(records: Records, sent: Sent) -> str:
     """Return the branch for the work on `sent`, unless the person names one.
 
-    A branch that has the work on an earlier push stays as it is, and the next one gets a number.
+    It is the one that has this work already. A branch that has the work on an earlier push stays as
+    it is, and the next one gets a number.
     """
+    if found := _branch_at(records, sent):
+        return found
     first = name = first_branch_of(records, sent)
     number = 1
     while _is_of_earlier_push(records, sent, name):
         number += 1
         name = f"{first}_{number}"  # no sandbox has an underscore in its name
     return name
+
+
+def earlier_branch(repository: Repository, branch: str) -> str:
+    """Return the branch that has the work on an earlier push, if `branch_of` has left one."""
+    first, _, number = branch.rpartition("_")
+    is_there = number.isdigit() and _commit_of(repository.git, f"{PREFIX}{first}")
+    return first if is_there else ""
+
+
+def _branch_at(records: Records, sent: Sent) -> str:
+    """Return the branch that has just the work of the last pull, by the names of `branch_of`."""
+    if not sent.imported:
+        return ""
+    name = f"{PREFIX}{default_branch(sent.sandbox)}"
+    words = ("--format=%(refname)", f"--points-at={sent.imported}")
+    patterns = (name, f"{name}.*", f"{name}_*")
+    listed = records.repository.git.ask("for-each-ref", *words, *patterns)
+    found = decode(listed.output).split() if listed.code == 0 else []
+    made = re.compile(rf"{re.escape(name)}(?:\.[\w-]+?)?(?:_\d+)?")
+    return next((each.removeprefix(PREFIX) for each in found if made.fullmatch(each)), "")
 
 
 def first_branch_of(records: Records, sent: Sent) -> str:
@@ -100,7 +124,8 @@ def _is_ancestor(git: Git, commit: str, other: str) -> bool:
 
 def _name_of(directory: str) -> str:
     below = directory.removeprefix(f"{WORK}/").strip("/")
-    return _NOT_IN_A_NAME.sub("-", below).strip("-") or "root"
+    name = _NOT_IN_A_NAME.sub("-", below).strip("-") or "root"
+    return f"{name}-" if name == "lock" else name  # no branch may end with .lock
 
 
 def check_branch_name(repository: Repository, branch: str) -> str:
@@ -134,15 +159,15 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
         RepositoryRefused: the branch is checked out, diverged, or changed meanwhile.
         InvalidInput: the branch's name is invalid.
     """
-    ref = require_free(repository, branch, work.sent)
+    ref = require_free(repository, branch)
     git = repository.git
     old = _commit_of(git, ref)
     if old and not _is_ancestor(work.stage.git, old, work.tip):
         quoted = shlex.quote(branch)
         raise RepositoryRefused(
             f"The branch '{branch}' has commits that the work in the sandbox does not have",
-            advice=f"Rename it with `git branch -m {quoted} {quoted}_mine` and fetch the work again"
-            f" with {{pull}}, or name another one with {_other_branch(work.sent)}.",
+            advice=f"In the repository, rename it with `git branch -m {quoted} {quoted}_mine` and"
+            f" fetch the work again with {{pull}}, or name another one with {_OTHER_BRANCH}.",
         )
     known = [each for each in [work.sent.head] if each]
     if known and git.ask("cat-file", "-e", f"{known[0]}^{{tree}}").code != 0:
@@ -156,14 +181,15 @@ def import_work(repository: Repository, work: CheckedWork, branch: str) -> Impor
 def is_in_the_way(repository: Repository, commit: str) -> bool:
     """Return whether there are uncommitted changes of files that a commit changes, too."""
     git = repository.git
-    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", repository.head, commit)
+    base = git.text("merge-base", repository.head, commit)
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", base, commit)
     changed = set(git.names(*words))
     options = ("--no-renames", "--ignore-submodules=all", "--untracked-files=all")
     return any(each[3:] in changed for each in git.names("status", "--porcelain", "-z", *options))
 
 
-def require_free(repository: Repository, branch: str, sent: Sent) -> str:
-    """Return the ref of a branch that may be written with the work on `sent`.
+def require_free(repository: Repository, branch: str) -> str:
+    """Return the ref of a branch that may be written.
 
     Raises:
         RepositoryRefused: it is checked out, rebased or bisected in a worktree, or leads to another
@@ -176,18 +202,18 @@ def require_free(repository: Repository, branch: str, sent: Sent) -> str:
         raise RepositoryRefused(
             f"The branch '{branch}' is checked out in {shown(where)}",
             advice="Check out another branch there (`git worktree prune`, if that directory was"
-            f" removed), or name another one with {_other_branch(sent)}.",
+            f" removed), or name another one with {_OTHER_BRANCH}.",
         )
     if use := repository.use_of(ref):
         raise RepositoryRefused(
             f"The branch '{branch}' is in the middle of {use.activity} in {shown(use.place)}",
             advice=f"Finish or abort that there (`git {use.command}`), or name another branch with"
-            f" {_other_branch(sent)}.",
+            f" {_OTHER_BRANCH}.",
         )
     if git.ask("symbolic-ref", "--quiet", ref).code == 0:
         raise RepositoryRefused(
             f"The branch '{branch}' is a symbolic ref, which leads to another one",
-            advice=f"Name another one with {_other_branch(sent)}.",
+            advice=f"Name another one with {_OTHER_BRANCH}.",
         )
     return ref
 
@@ -202,12 +228,6 @@ def _checked_out_in(repository: Repository, ref: str) -> str:
         elif name == "branch" and value == ref:
             return place
     return ""
-
-
-def _other_branch(sent: Sent) -> str:
-    """Return the command line that fetches the work as another branch."""
-    where = shown(shlex.quote(sent.directory))
-    return f"`remote-sandbox pull --branch BRANCH --directory {where} {sent.sandbox}`"
 
 
 def _message(sent: Sent) -> str:
@@ -230,7 +250,7 @@ def _swap(repository: Repository, ref: str, old: str, new: str, sent: Sent) -> N
         )
     raise GitFailed(
         f"The branch '{branch}' cannot be written: {reason_of(result.errors)}",
-        advice=f"Name another one with {_other_branch(sent)}, or see `git branch` for one whose"
+        advice=f"Name another one with {_OTHER_BRANCH}, or see `git branch` for one whose"
         " name is the beginning of this one.",
     )
 

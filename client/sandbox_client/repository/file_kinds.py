@@ -45,8 +45,9 @@ SECRETS = _table(
             .azure/accesstokens.json .azure/azureprofile.json .azure/msal_token_cache*
             .config/hub .config/glab-cli/* .config/doctl/* .fly/config.yml rclone.conf
             .credentials* *credentials*.json *credentials.csv *accesskeys.csv rootkey.csv
-            *creds*.json *creds.y*ml *creds.txt client[_-]secret*.json service[_-]account*.json serviceaccount*.json
-            *firebase-adminsdk*.json .kube/config *.kubeconfig talosconfig .vault-token
+            *creds*.json *creds.y*ml *creds.txt client[_-]secret*.json
+            service[_-]account*.json serviceaccount*.json *firebase-adminsdk*.json
+            .kube/config *.kubeconfig talosconfig .vault-token
             .token key.json *[_-]key.json .*[_-]token kaggle.json google-services.json
             .cargo/credentials* .m2/settings.xml .gradle/gradle.properties .terraformrc terraform.rc
             .oci/config keystore.properties key.properties

@@ -187,7 +187,10 @@ class Records:
             "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
         ) as file:
             json.dump(asdict(sent), file)
+        newest = max(map(_time_of, self._records(sent.sandbox)), default=0)
         Path(file.name).replace(path)
+        if _time_of(path) <= newest:  # the clock was turned back
+            os.utime(path, ns=(newest + 1, newest + 1))
 
     def refs(self, sent: Sent) -> str:
         """Return the prefix of the refs that keep the objects of a record."""
