@@ -66,7 +66,7 @@ PULL = Pull(
             FileRow("b\x1b[2J.sh", "A", "100755", 80, 0),
             FileRow("c.png", "A", "100644", None, None),
         ),
-        (RunsLater("b\x1b[2J.sh", "the person, as a program"),),
+        (RunsLater("b\x1b[2J.sh", "you, as a program"),),
     ),
     left_uncommitted=True,
     other_branches=2,
@@ -154,7 +154,7 @@ def test_a_pull_shows_commits_files_and_what_would_run() -> None:
         "the last commit has what was left uncommitted in the sandbox",
         "2 other branches stayed in the sandbox",
         "these can run on this machine after a merge; look at them first:",
-        r"  b\x1b[2J.sh (the person, as a program)",
+        r"  b\x1b[2J.sh (you, as a program)",
     ]
 
 
@@ -310,4 +310,4 @@ def test_an_object_has_no_control_characters() -> None:
     assert "\x1b" not in str(content)
     assert content["diff"] == "+x\n"
     assert [content["files_changed"], content["lines_added"]] == [3, 83]
-    assert content["runs_later"] == [{"path": r"b\x1b[2J.sh", "run_by": "the person, as a program"}]
+    assert content["runs_later"] == [{"path": r"b\x1b[2J.sh", "run_by": "you, as a program"}]

@@ -187,7 +187,7 @@ RUN = {
     "vite.config.ts": "tools of JavaScript, on a build or in an editor",
     "Dockerfile.dev": "containers and machines",
     ".devcontainer/devcontainer.json": "containers and machines",
-    "run.sh": "the person, as a program",
+    "run.sh": "you, as a program",
     # A link in place of a directory, and hidden directories below others.
     ".vscode": "an editor",
     "sub/.claude": "a coding agent",

@@ -251,7 +251,7 @@ TABLE = _table(
             skaffold.yaml procfile* *.service playbook*.y*ml ansible.cfg
         """,
         "a debugger or an interactive shell": ".gdbinit .lldbinit .irbrc .pryrc .pythonrc* .pdbrc",
-        "the person, as a program": "*.sh *.bash *.zsh *.fish *.ps1 *.bat *.cmd",
+        "you, as a program": "*.sh *.bash *.zsh *.fish *.ps1 *.bat *.cmd",
     }
 )
 
@@ -272,7 +272,7 @@ def runs_later(path: str, mode: str = "100644") -> str:
     for runner, patterns in TABLE.items():
         if any(_may_run(folded, each) for each in patterns):
             return runner
-    return "the person, as a program" if mode == "100755" else ""
+    return "you, as a program" if mode == "100755" else ""
 
 
 def _may_run(path: str, pattern: str) -> bool:
