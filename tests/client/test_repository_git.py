@@ -174,10 +174,16 @@ def test_a_failure_has_the_first_reason_of_git(person: Git, tmp_path: Path) -> N
         person.at(str(tmp_path)).run("cat-file", "-p", "HEAD")
 
 
-def test_no_repository(person: Git, tmp_path: Path) -> None:
-    with pytest.raises(RepositoryRefused, match="is not in a git repository") as caught:
-        open_repository(str(tmp_path), person)
+def test_no_repository(person: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
+    with pytest.raises(RepositoryRefused) as caught:
+        open_repository(".", person)
+
+    assert caught.value.message == f"{tmp_path.resolve()} is not in a git repository"
+    assert caught.value.advice.startswith(
+        "Name your repository: go to its directory, or add `--repo DIR`"
+    )
     assert "remote-sandbox cp" in caught.value.advice
 
 

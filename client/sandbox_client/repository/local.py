@@ -158,26 +158,28 @@ def _text(path: Path) -> str:
 
 
 def _top(directory: str, git: Git) -> str:
-    here = git.at(str(Path(directory).resolve()))
+    place = str(Path(directory).resolve())
+    here = git.at(place)
     result = here.ask("rev-parse", "--show-toplevel")
     if result.code == 0:
         return decode(result.output.removesuffix(b"\n"))
     errors = decode(result.errors)
     if "dubious ownership" in errors or "safe.directory" in errors:
         raise RepositoryRefused(
-            f"The repository of {shown(directory)} belongs to another user",
+            f"The repository of {shown(place)} belongs to another user",
             advice="Let its owner send it, or add it to safe.directory in git's configuration.",
         )
     if "must be run in a work tree" in errors:
         raise RepositoryRefused(
-            f"{shown(directory)} is a bare repository or a .git directory, without a working tree",
+            f"{shown(place)} is a bare repository or a .git directory, without a working tree",
             advice="Name a directory of a working tree; `git worktree add` makes one.",
         )
     if "not a git repository" not in errors.lower():
         here.run("rev-parse", "--show-toplevel")  # raises with git's reason
     raise RepositoryRefused(
-        f"{shown(directory)} is not in a git repository",
-        advice="Copy it with `remote-sandbox cp`, or make a repository of it with `git init`.",
+        f"{shown(place)} is not in a git repository",
+        advice="Name your repository: go to its directory, or add `--repo DIR` in a terminal."
+        " Without one, `remote-sandbox cp` copies files, and `git init` makes one for a push.",
     )
 
 
