@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -82,11 +82,15 @@ class SandboxCommands:
 
 @dataclass(frozen=True)
 class IdleSandbox:
-    """A ready sandbox that is `idle` for this long; with a `reason`, it is not to be paused."""
+    """A ready sandbox; with a `reason`, it is not to be paused.
+
+    Without one, `idle` is the time since the last use that is known, which `last_use` names.
+    """
 
     row: Row
     idle: timedelta | None = None
     reason: str = ""
+    last_use: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ class Activity:
                 with anyio.fail_after(READ_DEADLINE):
                     return await self._idle_of(row, now, longer_than)
             except (SandboxError, TimeoutError) as error:
-                return IdleSandbox(row, reason=f"its commands cannot be read: {_why_unread(error)}")
+                why = _why_unread(error)
+                return IdleSandbox(row, reason=f"its commands or files cannot be read: {why}")
 
         found = await self._read_each(look, report, names)
         return [each for each in found if each is not None]
@@ -176,42 +181,53 @@ class Activity:
         rows = await self.prompts.rows(row.sandbox.name)
         if running := [each.id for each in rows if each.running]:
             return IdleSandbox(row, reason=_describe_running(running))
-        used_at = _last_used(row, rows)
-        if now is None or used_at is None:
+        used = _last_use(row, rows)
+        if now is None or used is None:
             return IdleSandbox(row, reason="it is not known when it was last used")
-        idle = max(now - used_at, timedelta())
+        idle = max(now - used.at, timedelta())
         if any(_has_ended_unseen(each, now) for each in rows):
             return IdleSandbox(row, reason="a long command has ended there within the last hour")
+        last_use = f"{used.kind} {format_age(idle)} ago"
         if idle < longer_than:
-            return IdleSandbox(row, idle, f"it was last used {format_age(idle)} ago")
-        return await self._idle_by_files(row, idle, longer_than)
+            return IdleSandbox(row, reason=last_use)
+        return await self._idle_by_files(IdleSandbox(row, idle, last_use=last_use), longer_than)
 
-    async def _idle_by_files(
-        self, row: Row, idle: timedelta, longer_than: timedelta
-    ) -> IdleSandbox:
+    async def _idle_by_files(self, found: IdleSandbox, longer_than: timedelta) -> IdleSandbox:
         """Look at the files: a resume, a copy and an agent at work leave no session."""
-        result = await self.prompts.run_internal(row.sandbox.name, files_script(longer_than))
-        found = _STARTED.search(result.printed)
-        if result.exit_code != 0 or found is None:
-            return IdleSandbox(row, idle, "it is not known when it was started")
-        started = timedelta(seconds=max(int(found[1]), 0))
+        row, minutes = found.row, _minutes(longer_than)
+        result = await self.prompts.run_internal(row.sandbox.name, files_script(minutes))
+        started_at, words = _STARTED.search(result.printed), result.printed.splitlines()
+        if result.exit_code != 0 or started_at is None:
+            return IdleSandbox(row, reason="it is not known when it was started")
+        started = timedelta(seconds=max(int(started_at[1]), 0))
+        start = f"it was started, or its home was changed, {format_age(started)} ago"
         if started < longer_than:
-            when = f"{format_age(started)} ago"
-            return IdleSandbox(row, started, f"it was started, or its home was changed, {when}")
-        if "changed" in result.printed.splitlines():
-            return IdleSandbox(row, idle, f"files in {WORK} were changed since then")
-        return IdleSandbox(row, min(idle, started))
+            return IdleSandbox(row, reason=start)
+        if "changed" in words:
+            why = f"files in {WORK} were changed within the last {minutes} min"
+            return IdleSandbox(row, reason=why)
+        if "unread" in words:
+            why = f"the files in {WORK} could not all be looked at within {FIND_LIMIT} s"
+            return IdleSandbox(row, reason=why)
+        is_later = found.idle is not None and started < found.idle
+        return IdleSandbox(row, started, last_use=start) if is_later else found
 
 
-def files_script(longer_than: timedelta) -> str:
-    """Return a script that prints the seconds since the start, and whether files were changed."""
+def _minutes(time: timedelta) -> int:
+    return int(time.total_seconds() // 60)
+
+
+def files_script(minutes: int) -> str:
+    """Return a script that prints the seconds since the start, and whether files were changed.
+
+    It prints `unread` if the look at the files was ended by its limit, or could not begin.
+    """
     marks = " ".join(START_MARKS)
-    minutes = int(longer_than.total_seconds() // 60)
     find = f"timeout {FIND_LIMIT} find {WORK} -type f -mmin -{minutes} -print -quit"
     return (
         f"s=0; for f in {marks}; do t=$(stat -c %Y $f) && [ $t -gt $s ] && s=$t; done 2>/dev/null;"
-        f' [ $s -gt 0 ] && echo started $(($(date +%s) - s)); [ "$({find} 2>/dev/null)" ] &&'
-        " echo changed; true"
+        f" [ $s -gt 0 ] && echo started $(($(date +%s) - s)); f=$({find} 2>/dev/null);"
+        ' [ $? -lt 124 ] || echo unread; [ "$f" ] && echo changed; true'
     )
 
 
@@ -223,15 +239,32 @@ def _why_unread(error: SandboxError | TimeoutError) -> str:
 
 def _describe_running(sessions: Sequence[str]) -> str:
     own = [each for each in sessions if not each.startswith(INTERNAL_PREFIX)]
-    return f"a command runs there: {as_word(own[0])}" if own else "files are being copied there"
+    if own:
+        return f"a command runs there: {as_word(own[0])}"
+    return "a script of remote-sandbox runs there, such as that of a copy"
 
 
-def _last_used(row: Row, rows: Sequence[SessionRow]) -> datetime | None:
-    """Return the creation of the sandbox or the last use of a session; None if one is unknown."""
-    times = [parse_time(row.sandbox.created_at)]
-    times += [parse_time(each.used_at or each.created_at) for each in rows]
-    known = [each for each in times if each is not None]
-    return max(known) if len(known) == len(times) else None
+class _Use(NamedTuple):
+    """A use of a sandbox that is known: its time, and the words for it."""
+
+    at: datetime
+    kind: str
+
+
+def _last_use(row: Row, rows: Sequence[SessionRow]) -> _Use | None:
+    """Return the creation of the sandbox or the last use of a session; None if one is unknown.
+
+    The runtime forgets sessions, in a pause all of them.
+    """
+    times = {"it was created": [row.sandbox.created_at]}
+    times["a session was last used"] = [each.used_at or each.created_at for each in rows]
+    uses: list[_Use] = []
+    for kind, each in times.items():
+        for text in each:
+            if (at := parse_time(text)) is None:
+                return None
+            uses.append(_Use(at, kind))
+    return max(uses)
 
 
 def _has_ended_unseen(row: SessionRow, now: datetime) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from sandbox_client import activity
 from sandbox_client.cli import activity as commands
 
+from tests.client import shell
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
     KEY,
@@ -29,6 +30,7 @@ from tests.client.stubs import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tests.client.statuses import StatusRow
     from tests.client.stubs import Answer, Answers
@@ -287,7 +289,7 @@ def test_ps_says_what_is_idle_and_what_is_not_known(terminal: Terminal) -> None:
         ["box", "-", "idle"],
         ["gone", "-", "unknown"],
     ]
-    assert "nothing runs in box; `remote-sandbox pause --idle 2h` pauses" in terminal.err
+    assert "no command runs in box; `remote-sandbox pause --idle 2h` pauses" in terminal.err
     assert "unknown commands of gone: " in terminal.err
 
 
@@ -311,16 +313,18 @@ def test_ps_of_many_commands_shows_the_first_and_all_on_request(terminal: Termin
 
 # A script's answer: the seconds since the start of the pod, and whether files were changed.
 OLD, YOUNG = executed("started 90000\n"), executed("started 60\n")
+UNREAD = executed("started 90000\nunread\n")
 EXEC = "POST /proxy/box/v1/shell/exec"
 CHANGED = executed("started 90000\nchanged\n")
 IDLE_CASES: dict[str, tuple[dict[str, dict[str, object]], httpx.Response, str]] = {
     "nothing has run since a day": ({}, OLD, ""),
     "its last command was long ago": ({"s1": shell_row(9), "s2": shell_row(2.1)}, OLD, ""),
-    "last used an hour ago": ({"s1": shell_row(9, used=1)}, OLD, "it was last used 1 h ago"),
+    "last used an hour ago": ({"s1": shell_row(9, used=1)}, OLD, "a session was last used 1 h ago"),
     "runs": ({"s1": shell_row(9, "make")}, OLD, "a command runs there: s1"),
-    "a copy": ({"files-0a": shell_row(9, "tar")}, OLD, "files are being copied there"),
+    "a copy": ({"files-0a": shell_row(9, "tar")}, OLD, "a script of remote-sandbox runs there"),
     "resumed": ({"s1": shell_row(9)}, YOUNG, "it was started, or its home was changed, 1 min ago"),
-    "changed files": ({}, CHANGED, "files in /sandbox were changed since then"),
+    "changed files": ({}, CHANGED, "files in /sandbox were changed within the last 120 min"),
+    "many files": ({}, UNREAD, "the files in /sandbox could not all be looked at within 10 s"),
     "no clock there": ({}, executed(""), "it is not known when it was started"),
     "a failed look": ({}, executed("", 1), "it is not known when it was started"),
     "a row without a time": ({"s1": {"status": "completed"}}, OLD, "it is not known when it was"),
@@ -337,6 +341,60 @@ async def test_a_sandbox_is_idle_only_if_that_is_known(case: str) -> None:
 
     assert found.reason.startswith(reason)
     assert bool(found.reason) == bool(reason)
+    assert (found.idle is None) == bool(reason), "of one that is kept, only the reason is known"
+
+
+@pytest.mark.parametrize(
+    ("rows", "script", "last_use", "hours"),
+    [
+        ({}, executed("started 200000\n"), "it was created 1 day ago", 44),
+        (
+            {"s1": shell_row(9), "s2": shell_row(5)},
+            OLD,
+            "a session was last used 5 h ago",
+            5,
+        ),
+        (
+            {"s1": shell_row(9)},
+            executed("started 10800\n"),
+            "it was started, or its home was changed, 3 h ago",
+            3,
+        ),
+    ],
+)
+async def test_the_last_use_that_is_known_is_named(
+    rows: dict[str, dict[str, object]], script: httpx.Response, last_use: str, hours: int
+) -> None:
+    routes = {"shell": session_list(**rows), EXEC: script, **ENDED}
+
+    async with client_over(RouteStub(proxy_with(BOX, **routes))) as client:
+        (found,) = await client.idle(TWO_HOURS)
+
+    assert (found.last_use, found.reason) == (last_use, "")
+    assert found.idle is not None
+    assert found.idle // timedelta(hours=1) == hours
+
+
+@pytest.mark.parametrize(
+    ("timeout", "words"),
+    [("shift", []), ("return 124", ["unread"]), ("echo /sandbox/f", ["changed"])],
+)
+def test_the_look_at_the_files_tells_of_its_limit(
+    timeout: str, words: list[str], tmp_path: Path
+) -> None:
+    printed = shell.run(tmp_path, f"timeout() {{ {timeout}; }}; {activity.files_script(120)}")
+
+    assert printed.split()[2:] == words
+
+
+def test_a_young_sandbox_is_not_said_to_be_used(terminal: Terminal) -> None:
+    """A pause and a resume forget the sessions: only the creation is known."""
+    terminal.run("pause", "--idle", "2d", "--yes", "--json", answers=proxy_with(BOX))
+
+    assert "box is not paused: it was created 1 day ago" in terminal.err
+    assert json.loads(terminal.out)["kept"] == [
+        {"name": "box", "idle": "unknown", "reason": "it was created 1 day ago"}
+    ]
 
 
 ENDED = {"DELETE /proxy/box/v1/shell/sessions/files-1": succeeded()}
@@ -357,26 +415,37 @@ async def test_a_sandbox_whose_commands_cannot_be_read_is_not_idle() -> None:
     async with client_over(stub) as client:
         (found,) = await client.idle(timedelta())
 
-    assert found.reason.startswith("its commands cannot be read: ")
+    assert found.reason.startswith("its commands or files cannot be read: ")
 
 
-@pytest.mark.parametrize("pauses", [True, False], ids=["all go well", "one fails"])
-def test_idle_sandboxes_are_paused_with_yes(pauses: bool, terminal: Terminal) -> None:
-    paused: Answer = succeeded() if pauses else error_reply(400, "no")
-    looks = [ALPHA_READY.response(), ALPHA_READY.response(), ALPHA_PAUSED.response()]
+@pytest.mark.parametrize(
+    ("pause", "code", "out", "err"),
+    [
+        (succeeded(), 0, "Paused: box.", ""),
+        (error_reply(400, "no"), 1, "No sandbox was paused.", "box was not paused: "),
+        (error_reply(500, "boom"), 1, "No pause shows yet.", "box is not known to be paused: "),
+    ],
+    ids=["all goes well", "refused", "the reply is lost"],
+)
+def test_idle_sandboxes_are_paused_with_yes(
+    pause: httpx.Response, code: int, out: str, err: str, terminal: Terminal
+) -> None:
+    later = ALPHA_PAUSED if code == 0 else ALPHA_READY
+    looks = [ALPHA_READY.response(), ALPHA_READY.response(), later.response()]
     answers = proxy_with({"off": ALPHA_PAUSED, "box": ALPHA_READY}) | ENDED
-    answers |= {EXEC: OLD, "POST /api/sandboxes/box/pause": paused, "GET /api/sandboxes/box": looks}
+    answers |= {EXEC: OLD, "POST /api/sandboxes/box/pause": pause, "GET /api/sandboxes/box": looks}
 
     terminal.run("pause", "--idle", "2h", "--yes", answers=answers)
 
-    assert "box is to be paused: idle for 1 day" in terminal.err
-    assert "jobs that a command has left in the background (&)" in terminal.err
+    first, warning, *errors = terminal.err.splitlines()
+    assert first == (
+        "box is to be paused: it was started, or its home was changed, 1 day ago, and no later use"
+        " is known"
+    )
+    assert "jobs that a command has left in the background (&)" in warning
     assert "off" not in terminal.err
-    if pauses:
-        assert (terminal.code, terminal.out.split(".")[0]) == (0, "Paused: box")
-    else:
-        assert (terminal.code, terminal.out) == (1, "No sandbox was paused.\n")
-        assert "box was not paused: " in terminal.err
+    assert (terminal.code, terminal.out.startswith(out)) == (code, True)
+    assert "\n".join(errors).startswith(err)
 
 
 def test_a_pause_of_an_idle_sandbox_that_does_not_show_ends_with_3(terminal: Terminal) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sandbox_client.activity import SANDBOXES_AT_ONCE
 from sandbox_client.client import Client
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.errors import NOTHING_DONE, InvalidInput, SandboxError
 from sandbox_client.listing import format_age
 from sandbox_client.presentation.commands import activity_content, idle_content
 from sandbox_client.presentation.sandboxes import (
@@ -68,7 +68,7 @@ def _add_notes(console: Console, found: Sequence[SandboxCommands], most: int) ->
             console.say(f"{name} {more}")
     if idle := [each.row.sandbox.name for each in found if each.is_idle]:
         console.say(
-            f"nothing runs in {join_names(idle, MAX_NAMES)}; `remote-sandbox pause --idle 2h`"
+            f"no command runs in {join_names(idle, MAX_NAMES)}; `remote-sandbox pause --idle 2h`"
             " pauses those that were not used for 2 hours"
         )
     for reason in dict.fromkeys(each.reason for each in found if each.reason):
@@ -232,7 +232,7 @@ def _say_choice(console: Console, found: Sequence[IdleSandbox]) -> None:
         if each.reason:
             console.say(f"{name} is not paused: {each.reason}")
         else:
-            console.say(f"{name} is to be paused: idle for {format_age(each.idle)}")
+            console.say(f"{name} is to be paused: {each.last_use}, and no later use is known")
     if any(not each.reason for each in found):
         console.say(
             f"A pause ends what runs, also jobs that a command has left in the background (&),"
@@ -240,11 +240,18 @@ def _say_choice(console: Console, found: Sequence[IdleSandbox]) -> None:
         )
 
 
+class _Paused(NamedTuple):
+    """The exit code of a pause; without OK, `is_open` says that it may still happen."""
+
+    code: int
+    is_open: bool = False
+
+
 async def _pause_all(
     client: Client, console: Console, longer_than: timedelta, found: Sequence[IdleSandbox]
 ) -> int:
     """Pause those that are still idle; return the exit code."""
-    limiter, codes = anyio.CapacityLimiter(SANDBOXES_AT_ONCE), dict[str, int]()
+    limiter, ends = anyio.CapacityLimiter(SANDBOXES_AT_ONCE), dict[str, _Paused]()
     kept = [each for each in found if each.reason]
 
     async def pause_one(name: str) -> None:
@@ -252,31 +259,48 @@ async def _pause_all(
             try:
                 # A command may have been started since.
                 again = await client.idle(longer_than, names=[name])
-                if busy := [each for each in again if each.reason]:
-                    kept.extend(busy)
-                    _say_choice(console, busy)
-                    return
-                outcome = await client.pause(name)
-                if error := pause_error(name, outcome):
-                    raise error
-                codes[name] = OK if outcome.reached else NOT_READY
-                if not outcome.reached:
-                    console.say(describe_unseen_pause(name, outcome, console.format_verb))
             except SandboxError as error:
-                codes[name] = FAILED
                 console.say(f"{as_word(name)} was not paused: {error.message}")
+                ends[name] = _Paused(FAILED)
+                return
+            if busy := [each for each in again if each.reason]:
+                kept.extend(busy)
+                _say_choice(console, busy)
+                return
+            ends[name] = await _pause_one(client, console, name)
 
     with console.waiting("pausing"):
         async with anyio.create_task_group() as tasks:
             for name in _names([each for each in found if not each.reason]):
                 tasks.start_soon(pause_one, name)
-    paused = sorted(name for name, code in codes.items() if code == OK)
-    text = "No pause shows yet." if NOT_READY in codes.values() else "No sandbox was paused."
+    paused = sorted(name for name, end in ends.items() if end.code == OK)
+    is_open = any(end.is_open for end in ends.values())
+    text = "No pause shows yet." if is_open else "No sandbox was paused."
     if paused:
         resume = console.format_verb("resume")
         text = f"Paused: {join_names(paused, MAX_NAMES)}. {resume} starts one again."
     console.result(text, {"paused": paused, "kept": _contents(kept)})
-    return max(codes.values(), key=[OK, NOT_READY, FAILED].index, default=OK)
+    codes = [end.code for end in ends.values()]
+    return max(codes, key=[OK, NOT_READY, FAILED].index, default=OK)
+
+
+async def _pause_one(client: Client, console: Console, name: str) -> _Paused:
+    """Pause a sandbox, and print why that is not known to have happened."""
+    try:
+        outcome = await client.pause(name)
+    except NOTHING_DONE as error:
+        console.say(f"{as_word(name)} was not paused: {error.message}")
+        return _Paused(FAILED)
+    except SandboxError as error:
+        console.say(f"{as_word(name)} is not known to be paused: {error.message}")
+        return _Paused(FAILED, is_open=True)
+    if unreadable := pause_error(name, outcome):
+        console.say(unreadable.message)
+        return _Paused(FAILED, is_open=True)
+    if not outcome.reached:
+        console.say(describe_unseen_pause(name, outcome, console.format_verb))
+        return _Paused(NOT_READY, is_open=True)
+    return _Paused(OK)
 
 
 def _names(found: Sequence[IdleSandbox]) -> list[str]:
