@@ -243,9 +243,9 @@ def test_ps_fits_the_columns_of_a_terminal(
     assert terminal.code == 0
     assert terminal.out.splitlines() == [
         "SANDBOX  SESSION    STATE     AGE     COMMAND",
-        "new      -          starting  1 day",
         "box      prompt-0b  running   30 min  echo sk_live_… [31m xxxxxxxxxxxxxxxxxxxxx…",
         f"    {'x' * 75}…",
+        "new      -          starting  1 day",
         "box      prompt-0a  exit 2    3 h     make",
         "    bad",
     ]

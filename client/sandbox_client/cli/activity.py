@@ -88,14 +88,21 @@ class _Line(NamedTuple):
 
 
 def _table(found: Sequence[SandboxCommands], most: int, width: int | None) -> Text:
-    """Return the table of commands; in a terminal, commands are cut to `width` columns."""
-    lines: list[_Line] = []
+    """Return the table of commands, those that run first, then in the order of `found`.
+
+    In a terminal, commands are cut to `width` columns.
+    """
+    running: list[_Line] = []
+    others: list[_Line] = []
     for each in found:
         name = as_word(each.row.sandbox.name)
-        lines += [_line_of(name, command) for command in each.commands[:most]]
+        for shown in each.commands[:most]:
+            lines = running if shown.state == "running" else others
+            lines.append(_line_of(name, shown))
         if not each.commands:
-            lines.append(_line_without_commands(name, each))
-    return _laid_out([_Line("SANDBOX", "SESSION", Text("STATE"), "AGE", "COMMAND"), *lines], width)
+            others.append(_line_without_commands(name, each))
+    heading = _Line("SANDBOX", "SESSION", Text("STATE"), "AGE", "COMMAND")
+    return _laid_out([heading, *running, *others], width)
 
 
 def _line_of(name: str, command: SandboxCommand) -> _Line:
