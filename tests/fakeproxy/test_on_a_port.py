@@ -1,13 +1,14 @@
 """The app behind its server: each route once on a real socket, and socket-level behaviour."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy import Fake, LocalRuntime
 
 from tests.fakeproxy.fake_app import Client, FakeApp, SharedServer, exec_path, fake_app
 from tests.fakeproxy.processes import wait_until
@@ -136,6 +137,44 @@ async def test_a_caller_that_hangs_up_does_not_stop_the_command(
         await asyncio.wait({calling})
         (home / "go").touch()
         await wait_until((home / "on").exists)
+
+
+@pytest.mark.parametrize(
+    ("path", "as_deployed"),
+    [("/api/sandboxes", False), (f"{FILE}/upload", False), (f"{FILE}/write", True)],
+)
+async def test_a_caller_that_hangs_up_while_it_sends_is_no_error(
+    path: str,
+    as_deployed: bool,
+    shared_server: SharedServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with fake_app(server=shared_server, as_deployed=as_deployed) as fake:
+        alice = await fake.new_user("alice")
+        await fake.ready_sandbox(alice)
+        url = fake.http.base_url
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.key}\r\n"
+        writer.write(f"{head}Content-Length: 1000\r\n\r\nhalf of the body".encode())
+        writer.close()
+        noted = await ended_request(fake, shared_server, "POST", path)
+
+    assert (noted["path"], noted["status"]) == (path, None)
+    assert errors_of(caplog) == []
+
+
+async def ended_request(
+    fake: FakeApp, server: SharedServer, method: str, path: str
+) -> dict[str, Any]:
+    """Wait until a request that was sent since the clock's last advance is over."""
+    assert server.thread is not None
+    control: Fake = fake.app.state.fake
+    waiting = control.wait_for_request(method, path, since=fake.clock.now())
+    return await asyncio.to_thread(server.thread.call, waiting)
+
+
+def errors_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_badly_encoded_paths_and_keys_reach_the_app(fake: FakeApp, alice: Client) -> None:

@@ -1,8 +1,10 @@
 """Apply the conventions of the proxy's HTTP server to every request before routing."""
 
 import string
+from contextlib import suppress
 from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +24,7 @@ class ServerConventions:
     - The response to HEAD is that to GET, without the body.
     - An unread request body is read before the response is sent. After `_DRAIN_LIMIT` bytes, the
       response closes the connection instead.
+    - A request whose client disconnects while its body is read ends without a response.
     - Routes match the path as it was sent, so that `%2F` in a name is not a separator. A trailing
       slash is ignored, except below `/proxy/`, where paths belong to the runtime.
     """
@@ -44,7 +47,8 @@ class ServerConventions:
         path = _path_as_sent(scope)
         ignores_slash = path != "/" and not path.lower().startswith("/proxy/")
         route_path = path.removesuffix("/") if ignores_slash else path
-        await self._app({**scope, "path": route_path, "sent_path": path}, receive, send)
+        with suppress(ClientDisconnect):
+            await self._app({**scope, "path": route_path, "sent_path": path}, receive, send)
 
 
 def _header_size(scope: Scope) -> int:
