@@ -1,5 +1,6 @@
 """Every fault on a real socket, and outages."""
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -183,6 +184,16 @@ def test_pipelined_requests_under_a_fault_end_with_the_connection(server: FakePr
     with connect(server) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
     server.wait_for_request("GET", "/health", within=TIMEOUT)
+
+
+def test_a_reset_is_no_error_if_the_client_hangs_up_first(
+    server: FakeProxyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.faults.add(do="reset-in-body")
+    with connect(server) as connection:
+        connection.sendall(b"POST /api/me HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    server.wait_for_request("POST", "/api/me", within=TIMEOUT)
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 # Outages -----------------------------------------------------------------------------------------
