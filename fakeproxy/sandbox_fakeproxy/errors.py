@@ -14,6 +14,7 @@ Exception
 ├── FileRejected              a path or a file is not accepted; it becomes a FileError
 ├── InvalidExpression         a regular expression is malformed; it becomes an Unprocessable
 ├── RuntimeUnreachable        the runtime has ended: 502 (`runtime.interface`)
+├── IncompleteResponse        the rest of a body is missing: the connection is closed
 ├── AlreadyExists             a name that must be unique is taken: 409
 ├── CannotStart               `sandbox-fakeproxy serve` exits with 2
 │   ├── StoreUnusable         this version cannot read the state
@@ -68,6 +69,10 @@ class APIError(Exception):
         self.status = status
         self.message = message
         self.quirk = quirk
+
+
+class IncompleteResponse(Exception):
+    """A response has begun, and the rest of its body is missing."""
 
 
 class AlreadyExists(Exception):

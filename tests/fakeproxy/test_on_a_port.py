@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,26 @@ async def test_a_caller_that_hangs_up_while_it_sends_is_no_error(
         noted = await ended_request(fake, shared_server, "POST", path)
 
     assert (noted["path"], noted["status"]) == (path, None)
+    assert errors_of(caplog) == []
+
+
+async def test_a_file_that_becomes_shorter_ends_its_download_with_the_connection(
+    shared_server: SharedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fake_app(LocalRuntime(tmp_path), shared_server) as fake:
+        alice = await fake.new_user("alice")
+        await fake.ready_sandbox(alice)
+        await alice.request("POST", f"{FILE}/write", {"file": "/sandbox/f", "content": "x"})
+        file = tmp_path / fake.sandbox_id("alice") / "sandbox" / "f"
+        os.truncate(file, 64_000_000)  # more than the sockets buffer
+        headers = {"Authorization": f"Bearer {alice.key}"}
+        path, query = f"{FILE}/download", {"path": "/sandbox/f"}
+        async with alice.http.stream("GET", path, params=query, headers=headers) as reply:
+            os.truncate(file, 1)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await reply.aread()
+        await ended_request(fake, shared_server, "GET", path)
+
     assert errors_of(caplog) == []
 
 

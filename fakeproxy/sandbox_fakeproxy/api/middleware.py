@@ -1,14 +1,14 @@
 """Apply the conventions of the proxy's HTTP server to every request before routing."""
 
 import string
-from contextlib import suppress
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox_fakeproxy.http import HEADER_LIMIT, has_body
+from sandbox_fakeproxy.errors import IncompleteResponse
+from sandbox_fakeproxy.http import HEADER_LIMIT, TRANSPORT, has_body
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 # Bytes. A client that is still sending does not read, and would lose the response if the connection
@@ -25,6 +25,7 @@ class ServerConventions:
     - An unread request body is read before the response is sent. After `_DRAIN_LIMIT` bytes, the
       response closes the connection instead.
     - A request whose client disconnects while its body is read ends without a response.
+    - A response that cannot be completed ends with the connection.
     - Routes match the path as it was sent, so that `%2F` in a name is not a separator. A trailing
       slash is ignored, except below `/proxy/`, where paths belong to the runtime.
     """
@@ -47,8 +48,16 @@ class ServerConventions:
         path = _path_as_sent(scope)
         ignores_slash = path != "/" and not path.lower().startswith("/proxy/")
         route_path = path.removesuffix("/") if ignores_slash else path
-        with suppress(ClientDisconnect):
+        try:
             await self._app({**scope, "path": route_path, "sent_path": path}, receive, send)
+        except ClientDisconnect:
+            pass
+        except IncompleteResponse:
+            if TRANSPORT not in scope:  # in process, the client gets the exception
+                raise
+            scope[TRANSPORT].close()
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 def _header_size(scope: Scope) -> int:

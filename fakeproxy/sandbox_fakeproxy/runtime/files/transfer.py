@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from sandbox_fakeproxy.errors import IncompleteResponse
 from sandbox_fakeproxy.runtime.api import Unprocessable, envelope, issue
 from sandbox_fakeproxy.runtime.paths import HOME
 
@@ -82,6 +83,8 @@ async def _iter_blocks(file: OpenFile) -> AsyncGenerator[bytes]:
             yield block
     finally:
         file.close()
+    if remaining:
+        raise IncompleteResponse("The file has become shorter since its size was sent")
 
 
 def _filename(file: UploadFile) -> str:
