@@ -110,7 +110,7 @@ echo @end
 _MEASURE = 'printf "@0 size %s\\n" "$(wc -c <"$1" | tr -d " ")"; echo @end'
 _REMOVE = 'rm -rf "$@"; echo @end'
 _SCAN = f"""
-find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{HEX_TOKEN}" -mmin +60 -exec rm -rf {{}} +
+find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{HEX_TOKEN}" -mmin +1440 -exec rm -rf {{}} +
   2>/dev/null;
 mkdir -m 700 "$1" || exit;
 batch=; [ "$2" != . ] || batch=$(stat -L --printf 1 . 2>/dev/null); export batch;

@@ -110,7 +110,7 @@ answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\"
 """
 # A commit that was exported before stays an ancestor, so that the branch here goes forward. A pull
 # that is repeated gets the same commit and the same bundle if the work is the same; `of` says which
-# commits a bundle has. Scratch directories of killed pulls and copies are removed after an hour.
+# commits a bundle has. Scratch directories of killed pulls and copies are removed after a day.
 _EXPORT = r"""
 out=$(full "$1"); commit=$2; previous=$3; haves=$4; message=$5; joining=$6; owner=$7; tip=;
 cd "$dir" 2>/dev/null || fail gone;
@@ -148,7 +148,7 @@ done;
 size=0; sum=; count=$(g rev-list --count "$tip" "^$commit" 2>/dev/null || echo 0);
 if [ $new = true ]; then
   mkdir -p "$(dirname "$out")"; touch "$(dirname "$out")";
-  find "$HOME/" -maxdepth 1 -name ".remote-sandbox-????????" -mmin +60 -exec rm -rf {} +
+  find "$HOME/" -maxdepth 1 -name ".remote-sandbox-????????" -mmin +1440 -exec rm -rf {} +
     2>/dev/null;
   if [ ! -f "$out" ] || [ "$(cat "$out.of" 2>/dev/null)" != "$tip$not" ]; then
     rm -f "$out" "$out.of";
