@@ -79,6 +79,7 @@ def in_directory(box: Path) -> None:
         (linked_parent, "build/c", "build"),
         (repository, "lib/new.txt", "lib/"),
         (repository, "lib", "lib/"),
+        (repository, "lib/c.txt", "lib/"),
         (in_directory, "d", "d/x.log"),
     ],
 )

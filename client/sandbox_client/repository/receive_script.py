@@ -54,10 +54,10 @@ look='
     if [ "$d" != "$last" ]; then
       last=$d; bad=; q=; r=$d/;
       while [ -z "$bad" ] && [ "${r#/}" ]; do
-        q=$q${r%%/*}; r=${r#*/}; is=;
-        if [ -L "$q" ]; then bad=1; elif [ -d "$q" ]; then [ ! -e "$q/.git" ] || is=1;
+        q=$q${r%%/*}; r=${r#*/};
+        if [ -L "$q" ]; then bad=1; elif [ -d "$q" ]; then [ ! -e "$q/.git" ] || bad=1;
         elif [ -e "$q" ]; then bad=1; fi;
-        [ -z "$bad$is" ] || printf "%s\0" "$q"; q=$q/;
+        [ -z "$bad" ] || printf "%s\0" "$q"; q=$q/;
       done;
     fi;
     [ -n "$bad" ] || { [ ! -e "$p" ] && [ ! -L "$p" ]; } || printf "%s\0" "$p";
