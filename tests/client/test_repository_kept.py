@@ -9,6 +9,7 @@ import pytest
 from sandbox_client.errors import RepositoryRefused
 
 from tests.client.repository_stub import (
+    PATH,
     Exchange,
     commit_all,
     fingerprint,
@@ -151,6 +152,28 @@ def test_a_submodule_that_the_agent_has_filled(exchange: Exchange, tmp_path: Pat
     send(exchange, {"lib": "mine\n"})
     with pytest.raises(RepositoryRefused, match=r": lib/$"):
         exchange.push()
+
+
+def at(exchange: Exchange, subcommand: str, action: str) -> None:
+    """Let the sandbox do something just before git runs a subcommand there."""
+    program = exchange.box.parent / "bin" / "git"
+    case = f'case " $* " in *" {subcommand} "*) {action};; esac'
+    git_itself = shutil.which("git", path=PATH)
+    write(program.parent, {"git": f'#!/bin/sh\n{case}\nexec {git_itself} "$@"\n'})
+    program.chmod(0o755)
+    exchange.path = f"{program.parent}:{PATH}"
+
+
+def test_a_file_that_the_agent_saves_while_git_unpacks_is_not_replaced(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.top, {"d/b.txt": "mine\n"})
+    at(exchange, "unbundle", "echo of the agent >d/b.txt")
+
+    with pytest.raises(RepositoryRefused, match="changes that were not pulled"):
+        exchange.push()
+
+    exchange.pull()
+    assert git(exchange.top, "show", "sandbox/box:d/b.txt") == "of the agent"
 
 
 def break_off(exchange: Exchange) -> None:

@@ -45,7 +45,7 @@ in_the_way() {
     -c core.untrackedCache=false ls-files -z --others -- <"$tmp/there" >"$tmp/blocked" || return;
   unset GIT_INDEX_FILE; [ -f "$tmp/blocked" ] || return 0;
   tr "\n\0" "?\n" <"$tmp/blocked" | sort -u >"$tmp/names"; n=$(wc -l <"$tmp/names");
-  [ "$n" -eq 0 ] || refuse in-the-way "$(head -n 5 "$tmp/names" | sed "\$!s/\$/,/")$(
+  [ "$n" -eq 0 ] || fail in-the-way "$(head -n 5 "$tmp/names" | sed "\$!s/\$/,/")$(
     [ "$n" -le 5 ] || echo " and $((n-5)) more")";
 };
 look='
@@ -91,6 +91,8 @@ else trust; owned "$owner"; fi;
 pid=$(path remote-sandbox-pid); ends=$(path shallow);
 n=0; while running && [ $n -lt 300 ]; do sleep 1; n=$((n+1)); done;
 if running; then fail unfinished; fi;
+echo $$ >"$pid"; over() { rm -f "$pid"; [ -z "$tmp" ] || rm -rf "$tmp"; };
+err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
 if [ -z "$new" ]; then
   head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)"; before=$(note receiving);
   changed=;
@@ -113,11 +115,7 @@ if [ -z "$new" ]; then
       [ -n "$changed" ] || fail has-changes;
     fi;
   fi;
-fi;
-echo $$ >"$pid"; refuse() { rm -f "$pid"; fail "$@"; };
-err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
-if [ -z "$new" ]; then
-  in_the_way 2>"$tmp/err" || refuse storage "$(cat "$tmp/err")";
+  in_the_way 2>"$tmp/err" || fail storage "$(cat "$tmp/err")";
   [ -z "$changed" ] || g read-tree "$changed" || fail storage "the index cannot be written";
   keep "$(id "refs/heads/$branch")";
 fi;
@@ -132,6 +130,6 @@ err=$(g update-ref refs/remote-sandbox/sent "$commit" 2>&1) || fail update "$err
 g update-ref -d refs/remote-sandbox/work 2>/dev/null;
 err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
 g config --unset remote-sandbox.receiving;
-rm -f "$bundle" "$pid";
+rm -f "$bundle";
 arrived "$(id HEAD)";
 """
