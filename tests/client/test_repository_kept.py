@@ -177,12 +177,70 @@ def test_a_file_that_the_agent_saves_while_git_unpacks_is_not_replaced(exchange:
 
 
 def break_off(exchange: Exchange) -> None:
-    """Let a push end at its checkout."""
-    lock = exchange.box / ".git" / "index.lock"
-    lock.write_text("")
-    with pytest.raises(RepositoryRefused, match="checkout"):
+    """Let a push be killed at its checkout."""
+    at(exchange, "checkout", 'kill -9 "$(cat .git/remote-sandbox-pid)"; exit 1')
+    with pytest.raises(AssertionError):
         exchange.push()
-    lock.unlink()
+    exchange.path = PATH
+    assert git(exchange.box, "config", "remote-sandbox.receiving")
+
+
+def branches_with(at: Path, commit: str) -> list[str]:
+    return git(at, "branch", "--contains", commit, "--format=%(refname:short)").split()
+
+
+def test_work_after_a_push_that_broke_off_stays_in_the_sandbox(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.top, {"a.txt": "mine\n"})
+    break_off(exchange)
+    write(exchange.box, {"d/b.txt": "hours of work\n"})
+    commit = commit_all(exchange.box)
+    write(exchange.box, {"new.txt": "left\n"})
+
+    exchange.push()
+
+    assert (exchange.box / "a.txt").read_text() == "mine\n"
+    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
+    assert git(exchange.box, "show", "refs/remote-sandbox/kept:new.txt") == "left"
+
+
+def test_a_push_keeps_the_commits_of_a_branch_that_it_moves(exchange: Exchange) -> None:
+    exchange.push()
+    write(exchange.box, {"d/b.txt": "hours of work\n"})
+    commit = commit_all(exchange.box)
+    git(exchange.box, "checkout", "-q", "-b", "other", "HEAD~1")
+    write(exchange.top, {"a.txt": "mine\n"})
+
+    exchange.push()
+
+    assert (exchange.box / "a.txt").read_text() == "mine\n"
+    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
+
+
+def test_a_checkout_that_fails_is_undone(exchange: Exchange) -> None:
+    write(exchange.top, {"gone.txt": "x\n"})
+    exchange.push()
+    write(exchange.box, {"a.txt": "of the agent\n", "left.txt": "x\n"})
+    exchange.pull()
+    git(exchange.box, "branch", "-m", "main", "other")
+    git(exchange.box, "branch", "main/x")
+    git(exchange.box, "add", "left.txt")
+    before = state_of(exchange.box)
+    (exchange.top / "gone.txt").unlink()
+    for text in ("once", "twice"):  # the sandbox lacks the first: its history ends elsewhere then
+        write(exchange.top, {"a.txt": text, "new/mine.txt": text})
+        commit_all(exchange.top)
+
+    with pytest.raises(RepositoryRefused, match=r"cannot check out the commit .*: .*main/x"):
+        exchange.push()
+
+    assert state_of(exchange.box) == before
+    commit_all(exchange.box, "Later work")
+    exchange.pull()
+    assert "Later work" in git(exchange.top, "log", "--format=%s", "sandbox/box")
+    git(exchange.box, "branch", "-m", "main/x", "x")
+    exchange.push()
+    assert tree_of_directory(exchange.box) == tree_of_directory(exchange.top)
 
 
 def test_a_repeated_push_replaces_nothing_either(exchange: Exchange) -> None:

@@ -1177,42 +1177,6 @@ def test_any_edits_come_back_as_they_are_in_the_sandbox(
     shutil.rmtree(at)
 
 
-def branches_with(at: Path, commit: str) -> list[str]:
-    return git(at, "branch", "--contains", commit, "--format=%(refname:short)").split()
-
-
-def test_work_after_a_push_that_broke_off_stays_in_the_sandbox(exchange: Exchange) -> None:
-    exchange.push()
-    write(exchange.top, {"a.txt": "mine\n"})
-    lock = exchange.box / ".git" / "index.lock"
-    lock.write_text("")
-    with pytest.raises(RepositoryRefused, match="checkout"):
-        exchange.push()
-    lock.unlink()
-    write(exchange.box, {"d/b.txt": "hours of work\n"})
-    commit = commit_all(exchange.box)
-    write(exchange.box, {"new.txt": "left\n"})
-
-    exchange.push()
-
-    assert (exchange.box / "a.txt").read_text() == "mine\n"
-    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
-    assert git(exchange.box, "show", "refs/remote-sandbox/kept:new.txt") == "left"
-
-
-def test_a_push_keeps_the_commits_of_a_branch_that_it_moves(exchange: Exchange) -> None:
-    exchange.push()
-    work(exchange, {"d/b.txt": "hours of work\n"})
-    commit = commit_all(exchange.box)
-    git(exchange.box, "checkout", "-q", "-b", "other", "HEAD~1")
-    write(exchange.top, {"a.txt": "mine\n"})
-
-    exchange.push()
-
-    assert (exchange.box / "a.txt").read_text() == "mine\n"
-    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
-
-
 def test_a_repository_without_a_commit_at_its_head_is_not_replaced(exchange: Exchange) -> None:
     git(exchange.box.parent, "init", "-q", "-b", "main", str(exchange.box))
     write(exchange.box, {"a.txt": "precious\n"})

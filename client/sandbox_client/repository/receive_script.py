@@ -6,7 +6,8 @@ modes: git then keeps those of the commits. Commits that were not pulled and tha
 would leave without a branch get one, `kept/ID`; the files before a repeated push get a ref.
 Git would replace a file that it ignores, a link or a repository without a word: `in_the_way`
 refuses that. The index `new` has the paths that the checkout adds; `differ` are those not
-there yet with the same content. Before that, only a new repository is changed.
+there yet with the same content. Before that, only a new repository is changed. If the checkout
+fails, `as_it_was` undoes it, so that the work there can still be pulled.
 """
 
 from __future__ import annotations
@@ -47,6 +48,18 @@ in_the_way() {
   tr "\n\0" "?\n" <"$tmp/blocked" | sort -u >"$tmp/names"; n=$(wc -l <"$tmp/names");
   [ "$n" -eq 0 ] || fail in-the-way "$(head -n 5 "$tmp/names" | sed "\$!s/\$/,/")$(
     [ "$n" -le 5 ] || echo " and $((n-5)) more")";
+};
+as_it_was() {
+  [ -z "$new$before" ] && [ "$(id HEAD)" = "$head" ] || return;
+  was=${changed:-$(treeof "$head")}; now=; g read-tree --reset -u "$was" 2>/dev/null;
+  if [ -f "$tmp/saved" ] && (set -C; : >"$index.lock") 2>/dev/null; then
+    cp -p "$tmp/saved" "$index.lock" && mv -f "$index.lock" "$index" || rm -f "$index.lock";
+  fi;
+  GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE;
+  stage >/dev/null 2>&1 && now=$(g write-tree 2>/dev/null); unset GIT_INDEX_FILE;
+  [ "$now" = "$was" ] && g update-ref refs/remote-sandbox/sent "$sent" || return;
+  if [ -f "$tmp/ends" ]; then cp "$tmp/ends" "$ends"; else rm -f "$ends"; fi
+  && g config --unset remote-sandbox.receiving;
 };
 look='
   last=.; for p do
@@ -94,8 +107,8 @@ if running; then fail unfinished; fi;
 echo $$ >"$pid"; over() { rm -f "$pid"; [ -z "$tmp" ] || rm -rf "$tmp"; };
 err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
 if [ -z "$new" ]; then
-  head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)"; before=$(note receiving);
-  changed=;
+  head=$(id HEAD); sent=$(id refs/remote-sandbox/sent); known="$known $sent";
+  before=$(note receiving); changed=;
   if [ -n "$before" ]; then
     find "$(g rev-parse --git-dir)" -name "*.lock" -type f -exec rm -f {} +;
     known="$known $before"; keep "$head";
@@ -116,6 +129,8 @@ if [ -z "$new" ]; then
     fi;
   fi;
   in_the_way 2>"$tmp/err" || fail storage "$(cat "$tmp/err")";
+  { [ ! -f "$index" ] || cp -p "$index" "$tmp/saved"; }
+  && { [ ! -f "$ends" ] || cp "$ends" "$tmp/ends"; } || fail temporary;
   [ -z "$changed" ] || g read-tree "$changed" || fail storage "the index cannot be written";
   keep "$(id "refs/heads/$branch")";
 fi;
@@ -127,8 +142,9 @@ done;
 if [ -z "$shallow" ]; then rm -f "$ends";
 else printf "%s\n" $shallow | sort -u >"$ends" || fail directory "it cannot be written"; fi;
 err=$(g update-ref refs/remote-sandbox/sent "$commit" 2>&1) || fail update "$err";
+err=$(g checkout -q -f -B "$branch" "$commit" 2>&1)
+|| { as_it_was && fail checkout "$err"; fail incomplete "$err"; };
 g update-ref -d refs/remote-sandbox/work 2>/dev/null;
-err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
 g config --unset remote-sandbox.receiving;
 rm -f "$bundle";
 arrived "$(id HEAD)";

@@ -119,6 +119,12 @@ _REFUSALS: Mapping[str, _Reason] = {
         "the sandbox: git ignores them there, or they are no files of its repository; nothing was"
         " replaced.",
     ),
+    "checkout": _Reason(
+        "Git in the sandbox cannot check out the commit that was sent",
+        "Look at the directory with {run}, such as for a branch with a similar name or a lock of"
+        " git; then send it again with {push}. The work there can be fetched with {pull}.",
+        "the sandbox: the files and branches there are as they were.",
+    ),
     "receiving": _Reason(
         "The repository did not arrive completely in the sandbox",
         "Send it again with {push}, which completes it.",
