@@ -278,6 +278,36 @@ def test_a_first_push_that_broke_off_keeps_the_files_that_came_after_it(exchange
     assert git(exchange.box, "show", "refs/remote-sandbox/kept:a.txt") == "of the agent"
 
 
+@pytest.mark.parametrize("option", ["--assume-unchanged", "--skip-worktree"])
+def test_changes_that_git_is_told_to_overlook_come_back(exchange: Exchange, option: str) -> None:
+    exchange.push()
+    git(exchange.box, "update-index", option, "d/b.txt")
+    assert not exchange.check().has_work
+    write(exchange.box, {"d/b.txt": "of the agent\n"})
+    write(exchange.top, {"d/b.txt": "mine\n"})
+    assert exchange.check().has_work
+    with pytest.raises(RepositoryRefused, match="changes that were not pulled"):
+        exchange.push()
+
+    exchange.pull()
+
+    assert git(exchange.top, "show", "sandbox/box:d/b.txt") == "of the agent"
+    exchange.push()
+    assert (exchange.box / "d" / "b.txt").read_text() == "mine\n"
+
+
+def test_a_sparse_checkout_of_the_agent(exchange: Exchange) -> None:
+    write(exchange.top, {"e/c.txt": "x\n", "e/d.txt": "x\n"})
+    exchange.push()
+    git(exchange.box, "sparse-checkout", "set", "d")
+    assert not exchange.check().has_work
+    write(exchange.box, {"e/c.txt": "of the agent\n"})
+
+    _, summary = exchange.pull()
+
+    assert [(each.path, each.status) for each in summary.files] == [("e/c.txt", "M")]
+
+
 def test_stashes_and_repositories_within_the_directory_are_counted(
     exchange: Exchange, tmp_path: Path
 ) -> None:

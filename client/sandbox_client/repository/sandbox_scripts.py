@@ -49,8 +49,6 @@ begun() { [ "$(ls -A)" = .git ] && [ -d .git ] && ! ours
   && [ -z "$(id HEAD)$(g for-each-ref | head -n 1)" ]
   && [ -z "$(find .git/objects -type f 2>/dev/null | head -n 1)" ]; };
 owned() { ours || fail occupied; [ "$(note repository)" = "$1" ] || fail other; };
-dirty() { [ -n "$(g status --porcelain --untracked-files=normal --ignore-submodules=all 2>/dev/null
-  | head -n 1)" ]; };
 command -v git >/dev/null 2>&1 || fail no-git;
 v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
 [ "${v%%.*}" -gt 2 ] 2>/dev/null
@@ -60,10 +58,25 @@ full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
   *) printf "%s" "$(pwd)/$1";; esac; };
 """
 # `worktree` makes a tree of the files with a copy of the index, which keeps its time: git reads a
-# file again that is not older than the index.
+# file again that is not older than the index. With `look_at_all`, it looks at the files as well
+# that git was told to overlook; a file of a sparse checkout that is not there stays as it was.
 _WORKTREE = r"""
-copy() { index=$(path index) && tmp=$(mktemp -d) && copied; };
+copy() { index=$(path index) && tmp=${tmp:-$(mktemp -d)} && copied; };
 copied() { rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index"; };
+differs() { [ -n "$(g status --porcelain --untracked-files=normal --ignore-submodules=all
+  2>/dev/null | head -n 1)" ]; };
+dirty() { differs || { told && copy && (
+  GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; if look_at_all; then differs; fi); }; };
+told() { g ls-files -v | grep -q "^[a-zS] "; };
+look_at_all() {
+  told || return 0;
+  g ls-files -z -v >"$tmp/tags" && filter "[sS]\ *) p=\${p#??};
+    if [ -e \"\$p\" ] || [ -L \"\$p\" ]; then printf \"%s\\0\" \"\$p\"; fi;;
+    [a-z]\ *) printf \"%s\\0\" \"\${p#??}\"" <"$tmp/tags" >"$tmp/told" || return;
+  for each in assume-unchanged skip-worktree; do
+    [ ! -s "$tmp/told" ] || g update-index --no-$each -z --stdin <"$tmp/told" || return;
+  done;
+};
 worktree() {
   copy || return;
   GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; n=0;
@@ -76,7 +89,8 @@ why() {
   |*"ot a directory"*|*"to write"*|*"nput/output error"*) echo storage;; *) echo busy;; esac;
 };
 stage() {
-  copied && g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
+  copied && look_at_all && g -c core.sparseCheckout=false add -u -- .
+  && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
   filter "*/) ;; *) printf \"%s\\0\" \"\$p\"" <"$tmp/others" >"$tmp/files" || return;
   g update-index --add -z --stdin <"$tmp/files";
 };
@@ -191,7 +205,7 @@ def receive(
     in `known`: they have not come back yet.
     """
     return _command(
-        _WORKTREE + RECEIVE,
+        RECEIVE,
         *(
             _from_work(sent.directory),
             _from_work(bundle),
@@ -213,7 +227,7 @@ def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") ->
     index, branches and files stay as they are.
     """
     return _command(
-        _WORKTREE + _EXPORT,
+        _EXPORT,
         *(
             _from_work(sent.directory),
             _from_work(bundle),
@@ -231,5 +245,5 @@ def _from_work(path: str) -> str:
 
 
 def _command(script: str, *words: str) -> str:
-    one_line = " ".join((_PRELUDE + script).split())
+    one_line = " ".join((_PRELUDE + _WORKTREE + script).split())
     return " ".join(["sh", "-c", quote(one_line), "sh", *map(quote, words)])
