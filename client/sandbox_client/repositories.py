@@ -269,7 +269,7 @@ class Repositories:
                 sent.directory,
                 branch,
                 left_uncommitted=exported.left_uncommitted,
-                other_branches=max(exported.branches - 1, 0),
+                other_branches=exported.branches,
                 stashes=exported.stashes,
                 inner_repositories=exported.inner,
             )

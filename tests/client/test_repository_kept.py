@@ -308,6 +308,17 @@ def test_a_sparse_checkout_of_the_agent(exchange: Exchange) -> None:
     assert [(each.path, each.status) for each in summary.files] == [("e/c.txt", "M")]
 
 
+@pytest.mark.parametrize("words", [("-b", "other"), ("--detach",)])
+def test_branches_that_are_not_checked_out_are_counted(
+    exchange: Exchange, words: tuple[str, ...]
+) -> None:
+    exchange.push()
+    assert exchange.export()[1].branches == 0
+    git(exchange.box, "checkout", "-q", *words)
+
+    assert exchange.export()[1].branches == 1
+
+
 def test_stashes_and_repositories_within_the_directory_are_counted(
     exchange: Exchange, tmp_path: Path
 ) -> None:

@@ -50,7 +50,8 @@ class Received:
 class Exported:
     """The work as a bundle in the sandbox; `size` is 0 if there is nothing new.
 
-    `inner` is the number of repositories within the directory that are not of its repository.
+    `branches` is the number of those that are not checked out, `inner` that of repositories within
+    the directory that are not of its repository.
     """
 
     tip: str

@@ -172,7 +172,8 @@ if [ $new = true ]; then
   fi;
   size=$(wc -c <"$out" | tr -d " "); sum=$(h "$out");
 fi;
-branches=$(g for-each-ref --format=x refs/heads | wc -l | tr -d " ");
+branches=$(g for-each-ref --format="%(refname)" refs/heads
+  | grep -vxFc -e "$(g symbolic-ref -q HEAD)");
 stashes=$(g rev-list -g --count refs/stash 2>/dev/null || echo 0);
 inner=$({ filter "*/) echo" <"$tmp/others"; modules
   && xargs -0 sh -c "for p do [ ! -e \"\$p/.git\" ] || echo; done" sh <"$tmp/modules";
