@@ -204,17 +204,24 @@ def test_work_after_a_push_that_broke_off_stays_in_the_sandbox(exchange: Exchang
     assert git(exchange.box, "show", "refs/remote-sandbox/kept:new.txt") == "left"
 
 
-def test_a_push_keeps_the_commits_of_a_branch_that_it_moves(exchange: Exchange) -> None:
+@pytest.mark.parametrize(
+    ("sent", "made", "kept"),
+    [("main", "other", "kept/"), ("main", "kept", "kept-"), ("kept", "other", "kept-")],
+)
+def test_a_push_keeps_the_commits_of_a_branch_that_it_moves(
+    exchange: Exchange, sent: str, made: str, kept: str
+) -> None:
+    git(exchange.top, "branch", "-m", sent)
     exchange.push()
     write(exchange.box, {"d/b.txt": "hours of work\n"})
     commit = commit_all(exchange.box)
-    git(exchange.box, "checkout", "-q", "-b", "other", "HEAD~1")
+    git(exchange.box, "checkout", "-q", "-b", made, "HEAD~1")
     write(exchange.top, {"a.txt": "mine\n"})
 
     exchange.push()
 
     assert (exchange.box / "a.txt").read_text() == "mine\n"
-    assert branches_with(exchange.box, commit) == [f"kept/{commit[:10]}"]
+    assert branches_with(exchange.box, commit) == [f"{kept}{commit[:10]}"]
 
 
 def test_a_checkout_that_fails_is_undone(exchange: Exchange) -> None:

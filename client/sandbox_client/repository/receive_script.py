@@ -3,11 +3,11 @@
 After a script was killed, `receiving` and locks of git remain. After its client was killed, it
 may still run. If a chmod has no effect, or only until the next command, the file system keeps no
 modes: git then keeps those of the commits. Commits that were not pulled and that the checkout
-would leave without a branch get one, `kept/ID`; the files before a repeated push get a ref.
-Git would replace a file that it ignores, a link or a repository without a word: `in_the_way`
-refuses that. The index `new` has the paths that the checkout adds; `differ` are those not
-there yet with the same content. Before that, only a new repository is changed. If the checkout
-fails, `as_it_was` undoes it, so that the work there can still be pulled.
+would leave without a branch get one, `kept/ID`, or `kept-ID` beside a branch `kept`; the files
+before a repeated push get a ref. Git would replace a file that it ignores, a link or a repository
+without a word: `in_the_way` refuses that. The index `new` has the paths that the checkout adds;
+`differ` are those not there yet with the same content. Before that, only a new repository is
+changed. If the checkout fails, `as_it_was` undoes it, so that the work can still be pulled.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ is_known() {
   done; return 1;
 };
 keep() {
-  [ -z "$1" ] || is_known "$1"
-  || g update-ref "refs/heads/kept/$(printf "%s" "$1" | cut -c 1-10)" "$1"
+  if [ -z "$1" ] || is_known "$1"; then return; fi;
+  name=$(printf "%s" "$1" | cut -c 1-10);
+  { [ "$branch" != kept ] && g update-ref "refs/heads/kept/$name" "$1" 2>/dev/null; }
+  || g update-ref "refs/heads/kept-$name" "$1"
   || fail update "commits that were not pulled cannot be kept";
 };
 lacks_parent() {
