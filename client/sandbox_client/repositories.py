@@ -275,7 +275,7 @@ class Repositories:
             )
             if exported.tip == sent.commit:
                 return result
-            if require_download(exported, self.limits):
+            if require_download(exported, sent, self.limits):
                 bundle = await transfer.download(exported, note)
                 work = incoming(store, sent, exported, bundle, self.limits)
             else:

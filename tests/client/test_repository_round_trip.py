@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ from sandbox_client.repository.amount import Amount
 from sandbox_client.repository.apply import here, ignored_paths
 from sandbox_client.repository.bundle import sha256_of
 from sandbox_client.repository.file_kinds import decide
-from sandbox_client.repository.incoming import export_command
+from sandbox_client.repository.incoming import export_command, require_download
 from sandbox_client.repository.outgoing import outgoing
+from sandbox_client.repository.quarantine import Limits
 from sandbox_client.repository.snapshot import survey
 
 from tests.client.repository_stub import (
@@ -181,6 +183,15 @@ def test_nothing_new_is_told(exchange: Exchange) -> None:
 
     assert (unchanged.size, unchanged.commits) == (0, 0)
     assert (again.size, again.commits) == (0, 1)
+
+
+def test_new_work_without_a_bundle_is_refused(exchange: Exchange) -> None:
+    exchange.push()
+    sent, exported, _ = exchange.export()
+
+    assert not require_download(exported, sent, Limits())
+    with pytest.raises(WorkRefused, match="has no bundle of it"):
+        require_download(replace(exported, tip="1" * 40), sent, Limits())
 
 
 def test_a_branch_that_was_deleted_comes_again(exchange: Exchange) -> None:

@@ -107,13 +107,15 @@ def export_command(store: Store, sent: Sent, branch: str, bundle: str) -> str:
     return export(sent, bundle, held, store.identity)
 
 
-def require_download(exported: Exported, limits: Limits) -> bool:
+def require_download(exported: Exported, sent: Sent, limits: Limits) -> bool:
     """Return whether there is a bundle to download.
 
     Raises:
-        WorkRefused: it is too large.
+        WorkRefused: it is too large, or there is none of work that is not known.
     """
     require_size(exported.size, limits)
+    if not exported.size and exported.tip not in {sent.commit, sent.pulled}:
+        raise WorkRefused("The sandbox names a commit as its work, but has no bundle of it")
     return exported.size > 0
 
 
