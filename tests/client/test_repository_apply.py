@@ -200,6 +200,20 @@ def test_a_later_part_is_applied_again_after_the_person_discarded_it(
     assert exchange.apply().part is Part.NOTHING
 
 
+def test_nothing_is_applied_twice_to_text_that_repeats_itself(exchange: Exchange) -> None:
+    write(exchange.box, {"list.txt": "- item\n" * 8})
+    exchange.apply()
+    commit_all(exchange.top)
+    write(exchange.box, {"list.txt": "- item\n" * 9})
+    exchange.apply()
+    commit_all(exchange.top)
+    write(exchange.box, {"new.txt": "x\n"})
+
+    assert exchange.apply().part is Part.NEWER
+
+    assert (exchange.top / "list.txt").read_text() == "- item\n" * 9
+
+
 def test_an_earlier_record_has_the_last_commit_that_was_applied(exchange: Exchange) -> None:
     exchange.apply()
     commit_all(exchange.top)

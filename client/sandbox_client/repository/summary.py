@@ -75,17 +75,17 @@ def summarize(work: CheckedWork, base: str = "") -> Summary:
     return Summary(_commit_rows(work), tuple(files), tuple(sorted([*rows, *gone])))
 
 
-def read_patch(work: CheckedWork, base: str = "", *, binary: bool = False) -> bytes:
+def read_patch(work: CheckedWork, base: str = "", end: str = "", *, binary: bool = False) -> bytes:
     """Return the changes of checked work since the commit `base`, or all of them, as a patch.
 
-    Its texts are not safe to print.
+    It ends with the commit `end`, if that is given. Its texts are not safe to print.
 
     Raises:
         GitFailed: it is longer than 64 MiB.
     """
     words = ("diff", *_DIFF, *(["--binary"] if binary else []), "--full-index")
-    start = base or work.sent.commit
-    return work.stage.git.run(*words, start, work.tip, "--", max_output=_MAX_PATCH)
+    commits = (base or work.sent.commit, end or work.tip)
+    return work.stage.git.run(*words, *commits, "--", max_output=_MAX_PATCH)
 
 
 def read_diff(work: CheckedWork, limit: int) -> str:
