@@ -15,6 +15,7 @@ from sandbox_client.text import pluralize
 
 from .git import reason_of
 from .names import decode, encode, join_shown, nul_list, shown
+from .snapshot import FILTER
 from .summary import Summary, read_patch, summarize
 from .working_tree import AS_IT_WAS, Replacement, state_of, workspace
 
@@ -125,7 +126,9 @@ def _make_files(
         (patch, "apply", "--cached", "--whitespace=nowarn", "-"),
         (b"", "checkout-index", "--all", f"--prefix={space.new}/"),
     ):
-        if reason := _failure(git.ask(*words, stdin=stdin)):
+        result = git.ask(*words, stdin=stdin)
+        is_unfiltered = FILTER in result.errors  # git goes on without one that is not required
+        if reason := reason_of(result.errors) if is_unfiltered else _failure(result):
             raise RepositoryRefused(
                 f"Git could not apply the work: {reason}",
                 advice=f"{AS_IT_WAS} If a filter of git failed, correct that; or merge the branch.",

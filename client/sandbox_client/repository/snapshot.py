@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .local import Repository
     from .store import Stage
 
-_FILTER = b"external filter"  # in git's errors, also if it goes on without the filter
+FILTER = b"external filter"  # in git's errors, also if it goes on without the filter
 MESSAGE = "Uncommitted changes, as they were sent"
 WITHOUT_HISTORY = "The working tree, without the files that were left out"
 _NAME, _EMAIL = "remote-sandbox", "remote-sandbox@localhost"
@@ -190,7 +190,7 @@ class _Index:
         """
         result = self.git.ask(*arguments, stdin=stdin)
         reason = reason_of(result.errors) or f"it ended with code {result.code}"
-        if _FILTER in result.errors:
+        if FILTER in result.errors:
             raise GitFailed(
                 f"A filter of git failed: {reason}",
                 advice="Correct or remove the filter: `git add` calls it, too. Then send it again"
