@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from sandbox_client.errors import RepositoryRefused
 from sandbox_client.text import pluralize
 
+from .file_moves import join, state_of
 from .git import reason_of
 from .names import decode, encode, join_shown, nul_list, shown
 from .snapshot import FILTER
 from .summary import Summary, read_patch, summarize
-from .working_tree import AS_IT_WAS, Replacement, state_of, workspace
+from .working_tree import AS_IT_WAS, Replacement, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -222,7 +223,7 @@ def ignored_paths(repository: Repository, paths: Iterable[str]) -> tuple[str, ..
 
 def here(repository: Repository, paths: Iterable[str]) -> tuple[str, ...]:
     """Return the paths at which there is a file, a link or a directory."""
-    return tuple(each for each in paths if os.path.lexists(_join(repository.top, each)))
+    return tuple(each for each in paths if os.path.lexists(join(repository.top, each)))
 
 
 def _place(top: str, path: str) -> str:
@@ -230,14 +231,10 @@ def _place(top: str, path: str) -> str:
     parts = path.split("/")
     for count in range(1, len(parts)):
         parent = "/".join(parts[:count])
-        place = _join(top, parent)
+        place = join(top, parent)
         if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):  # noqa: PTH112, PTH114  # a name may not be UTF-8
             return parent
     return path
-
-
-def _join(top: str, path: str) -> str:
-    return os.path.join(top, path)  # noqa: PTH118  # a name may not be UTF-8
 
 
 def _require_same_worktree(repository: Repository, work: CheckedWork) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import filecmp
 import json
 import os
-import secrets
 import shutil
 import stat
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +22,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sandbox_client.errors import RepositoryRefused
 from sandbox_client.text import pluralize
 
+from .file_moves import (
+    BLOCKED,
+    State,
+    is_directory,
+    is_same,
+    join,
+    move,
+    parents_of,
+    remove_empty,
+    state_of,
+    status_of,
+)
 from .names import join_shown, shown
 
 if TYPE_CHECKING:
@@ -36,37 +46,12 @@ _UNFINISHED, _KEPT = "apply-", "kept-"
 AS_IT_WAS = "The working tree is as it was."
 
 
-class State(NamedTuple):
-    """The state of a file or a link, which an edit changes; a move does not."""
-
-    mode: int
-    size: int
-    modified: int  # nanoseconds since 1970
-
-
-_BLOCKED = State(0, 0, 0)  # of a path below a file or a link, which is not followed
-
-
 class Replacement(NamedTuple):
     """A path with the state of its old and of its new file; None stands for no file."""
 
     path: str
     old: State | None
     new: State | None
-
-
-def state_of(top: str, path: str) -> State | None:
-    """Return the state of a file of the working tree, None for none, or for a directory."""
-    for parent in _parents(path):
-        found = _status(_join(top, parent))
-        if found is None:
-            return None
-        if not stat.S_ISDIR(found.st_mode):
-            return _BLOCKED
-    found = _status(_join(top, path))
-    if found is None or stat.S_ISDIR(found.st_mode):
-        return None
-    return State(found.st_mode, found.st_size, found.st_mtime_ns)
 
 
 @contextmanager
@@ -175,8 +160,8 @@ class Workspace:
         """Return the modes of the directories that are at, or above, these paths."""
         found: dict[str, int] = {}
         for each in files:
-            for path in (*_parents(each.path), each.path):
-                status = None if path in found else _status(_join(self.top, path))
+            for path in (*parents_of(each.path), each.path):
+                status = None if path in found else status_of(join(self.top, path))
                 if status and stat.S_ISDIR(status.st_mode):
                     found[path] = stat.S_IMODE(status.st_mode)
         return found
@@ -190,20 +175,20 @@ class Workspace:
         part.replace(self._journal)
 
     def _replace(self, each: Replacement) -> None:
-        place = _join(self.top, each.path)
-        if each.old == _BLOCKED or state_of(self.top, each.path) != each.old:
+        place = join(self.top, each.path)
+        if each.old == BLOCKED or state_of(self.top, each.path) != each.old:
             raise RepositoryRefused(
                 f"A file was changed while the work was applied: {shown(each.path)}",
                 advice="Nothing was applied. Commit or stash the change, or merge the branch.",
             )
         if each.old:
-            _move(place, _join(self._old, each.path))
+            move(place, join(self._old, each.path))
         if each.new is None:
-            _remove_empty(_join(self.top, parent) for parent in reversed(_parents(each.path)))
+            remove_empty(join(self.top, parent) for parent in reversed(parents_of(each.path)))
             return
-        if _is_directory(place):
+        if is_directory(place):
             os.rmdir(place)  # noqa: PTH106
-        _move(_join(self.new, each.path), place)
+        move(join(self.new, each.path), place)
 
     def _undo(self) -> list[str]:
         """Undo the change; return the paths that were left."""
@@ -212,13 +197,13 @@ class Workspace:
         directories: dict[str, int] = journal["directories"]
         added = [each for each in files if each.old is None]
         left = [each.path for each in added if not self._remove_new(each)]
-        made = {parent for each in added for parent in _parents(each.path)} - directories.keys()
+        made = {parent for each in added for parent in parents_of(each.path)} - directories.keys()
         for path in sorted(made, reverse=True):
             if state_of(self.top, path) is None:
-                _remove_empty([_join(self.top, path)])
+                remove_empty([join(self.top, path)])
         for path, mode in sorted(directories.items()):
-            place = _join(self.top, path)
-            if state_of(self.top, path) is None and not _is_directory(place):
+            place = join(self.top, path)
+            if state_of(self.top, path) is None and not is_directory(place):
                 os.mkdir(place)  # noqa: PTH102  # a name may not be UTF-8
                 os.chmod(place, mode)  # noqa: PTH101
         return left + [each.path for each in files if each.old and not self._put_back(each)]
@@ -227,23 +212,23 @@ class Workspace:
         """Remove a file that had no old one; return whether it is not left."""
         found = state_of(self.top, each.path)
         if found == each.new:
-            os.unlink(_join(self.top, each.path))  # noqa: PTH108
+            os.unlink(join(self.top, each.path))  # noqa: PTH108
             return True
-        return found is None or os.path.lexists(_join(self.new, each.path))  # not moved yet
+        return found is None or os.path.lexists(join(self.new, each.path))  # not moved yet
 
     def _put_back(self, each: Replacement) -> bool:
         """Put an old file back; return whether it is in its place."""
-        kept, place = _join(self._old, each.path), _join(self.top, each.path)
+        kept, place = join(self._old, each.path), join(self.top, each.path)
         if not os.path.lexists(kept):
             return True  # it was not moved yet, or is back
         found = state_of(self.top, each.path)
         if found not in {None, each.new}:
-            return found != _BLOCKED and _is_same(kept, place)
-        if _is_directory(place):
-            _remove_empty([place])
-            if _is_directory(place):
+            return found != BLOCKED and is_same(kept, place)
+        if is_directory(place):
+            remove_empty([place])
+            if is_directory(place):
                 return False
-        _move(kept, place)
+        move(kept, place)
         return True
 
     def _keep(self, left: Sequence[str]) -> RepositoryRefused:
@@ -262,59 +247,3 @@ class Workspace:
 
 def _read(state: list[int] | None) -> State | None:
     return None if state is None else State(*state)
-
-
-def _join(top: str, path: str) -> str:
-    return os.path.join(top, path)  # noqa: PTH118  # a name may not be UTF-8
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _is_directory(path: str) -> bool:
-    found = _status(path)
-    return found is not None and stat.S_ISDIR(found.st_mode)
-
-
-def _remove_empty(directories: Iterable[str]) -> None:
-    """Remove directories, up to the first one that is not empty."""
-    with suppress(OSError):
-        for each in directories:
-            os.rmdir(each)  # noqa: PTH106
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Return whether two files have the same content, or two links the same target."""
-    links = [os.path.islink(each) for each in (one, other)]  # noqa: PTH114
-    if any(links):
-        return all(links) and os.readlink(one) == os.readlink(other)  # noqa: PTH115
-    return os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)  # noqa: PTH113
-
-
-def _move(source: str, target: str) -> None:
-    """Move a file or a link, also to another file system; make the directories of its place."""
-    parent = os.path.dirname(target)  # noqa: PTH120
-    os.makedirs(parent, exist_ok=True)  # noqa: PTH103
-    try:
-        os.replace(source, target)  # noqa: PTH105
-    except OSError as exc:
-        if exc.errno != errno.EXDEV:
-            raise
-        part = _join(parent, f".remote-sandbox-{secrets.token_hex(8)}")
-        try:
-            shutil.copy2(source, part, follow_symlinks=False)
-            os.replace(part, target)  # noqa: PTH105
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(part)  # noqa: PTH108
-            raise
-        os.unlink(source)  # noqa: PTH108
