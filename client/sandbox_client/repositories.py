@@ -34,6 +34,7 @@ from .repository.local import open_repository
 from .repository.model import (
     APPLYING,
     IMPORTING,
+    UNDOING,
     UNPACKING,
     Pull,
     PullOptions,
@@ -48,6 +49,7 @@ from .repository.snapshot import survey
 from .repository.store import Store
 from .repository.transfer import START_DEADLINE, Transfer
 from .repository.transfer_errors import explain
+from .repository.working_tree import is_unfinished, require_finished, undo_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -152,7 +154,10 @@ class Repositories:
         given = _directory(wanted)
         async with self._transfer(name, repo, "pull", on_activity, on_progress) as transfer:
             await transfer.in_thread(partial(wanted.check, transfer.store.repository))
-            store = transfer.store
+            store, put_back = transfer.store, 0
+            if wanted.apply and is_unfinished(store.repository):
+                transfer.begin(UNDOING)
+                put_back = await transfer.in_thread(partial(undo_unfinished, store.repository))
             newest = store.require(name, given)
             await transfer.in_thread(partial(_free_branch, store, newest, wanted.branch))
             sent = require_sent(store, newest, await transfer.check(newest.directory))
@@ -169,7 +174,7 @@ class Repositories:
                 pull = await self._fetch(transfer, now, wanted)  # another pull came between
             others = () if given else tuple(each.directory for each in store.of(name))
             left = tuple(sorted(set(others) - {pull.directory}))
-            return replace(pull, other_directories=left, earlier_branch=earlier)
+            return replace(pull, other_directories=left, earlier_branch=earlier, put_back=put_back)
 
     async def pushed(self, repo: str) -> list[Pushed]:
         """Return the directories in the sandboxes of this proxy that `repo` was sent to."""
@@ -321,6 +326,7 @@ def _free_branch(store: Store, sent: Sent, given: str | None) -> str:
 
 
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:
+    require_finished(store.repository)
     found = survey(store.repository, history=options.history)
     decision = decide(found.paths, options.include, options.leave_out)
     require_sendable(found, decision)

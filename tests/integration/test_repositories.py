@@ -22,7 +22,7 @@ from sandbox_client.errors import (
 )
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 from sandbox_client.polling import Timing
-from sandbox_client.presentation.repositories import describe_plan, next_commands
+from sandbox_client.presentation.repositories import describe_plan, describe_pull, next_commands
 from sandbox_client.prompts import Prompts
 from sandbox_client.repository import transfer
 from sandbox_client.repository.model import PushOptions
@@ -131,6 +131,27 @@ async def test_a_pull_of_nothing_new_shows_the_work_and_can_apply_it(tmp_path: P
     assert "would run on this machine: Makefile" in str(dangerous.not_applied)
     assert applied.is_applied
     assert git(top, "status", "--porcelain").splitlines() == ["M a.txt", "?? Makefile"]
+
+
+async def test_an_unfinished_apply_is_not_sent_and_a_pull_undoes_it(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "person" / "project", {"a.txt": "one\n", "b.txt": "two\n"})
+    async with ready_sandbox(tmp_path / "sandboxes") as box:
+        await box.client.push(BOX, str(top))
+        left = top / ".git" / "remote-sandbox" / "apply-killed"
+        journal = '{"files": [["a.txt", [0, 0, 0], null]], "directories": {}}'
+        write(left, {"journal.json": journal, "old/a.txt": "one\n"})
+        (top / "a.txt").unlink()
+        with pytest.raises(RepositoryRefused, match="has not ended"):
+            await box.client.repositories.check(str(top), PushOptions())
+        with pytest.raises(RepositoryRefused, match="has not ended"):
+            await box.client.push(BOX, str(top))
+        assert (await box.client.pull(BOX, str(top))).put_back == 0
+        pull = await box.client.pull(BOX, str(top), apply=True)
+        await box.client.push(BOX, str(top))
+
+    assert (pull.has_work, pull.put_back) == (False, 1)
+    assert describe_pull(pull)[-1].endswith("undone first: 1 file put back as before it")
+    assert git(top, "status", "--porcelain") == ""
 
 
 async def test_work_goes_forward_after_each_pull(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ def pull_content(pull: Pull, limit: int | None = MAX_ROWS) -> dict[str, object]:
         content["applied_part"] = pull.applied_part.value
     if pull.not_applied:
         content["not_applied"] = pull.not_applied.message
+    if pull.put_back:
+        content["put_back"] = pull.put_back
     return content | {"diff": pull.diff} if pull.diff else content
 
 
@@ -196,7 +198,7 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
         stayed = _stayed(pull)
         sent = f"has no work yet: {pull.directory} is as it was sent"
         first = f"has nothing to fetch from {pull.directory} yet" if stayed else sent
-        return [f"{pull.name} {first}", *stayed, *_other_directories(pull)]
+        return [f"{pull.name} {first}", *stayed, *_other_directories(pull), *_put_back(pull)]
     summary = pull.summary
     what = "is new" if pull.is_new else "went forward" if pull.is_changed else "is up to date"
     count = pluralize(len(summary.commits), "commit")
@@ -214,9 +216,17 @@ def describe_pull(pull: Pull, width: int | None = None) -> list[str]:
     if summary.runs_later:
         lines.append("these can run on this machine after a merge; look at them first:")
         lines += _limited(f"  {shown(each.path)} ({each.runner})" for each in summary.runs_later)
+    lines += _put_back(pull)
     if pull.applied_part is not None:
         lines.append(_APPLIED[pull.applied_part.value])
     return lines + _before_merge(pull)
+
+
+def _put_back(pull: Pull) -> list[str]:
+    if not pull.put_back:
+        return []
+    count = pluralize(pull.put_back, "file")
+    return [f"an --apply that was interrupted was undone first: {count} put back as before it"]
 
 
 def _before_merge(pull: Pull) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .local import Relation, Repository
     from .snapshot import Survey
 
+UNDOING = "putting back the files of an --apply that was interrupted"
 # Activities after which a cancellation has left something.
 UNPACKING = "unpacking the repository in the sandbox"
 IMPORTING = "making the branch"
@@ -87,7 +88,8 @@ class Pull:
     files that the branch changes, too. The work changes the paths in `ignored`, which git ignores
     here; those in `overwrites` are files of the person's that a merge would overwrite. If it was to
     be applied, `applied_part` is the part that was new, or `not_applied` the reason for which
-    nothing was applied.
+    nothing was applied. `put_back` counts the files that were put back first, as an earlier process
+    was killed while it replaced them.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Pull:
     overwrites: tuple[str, ...] = ()
     applied_part: Part | None = None
     not_applied: RepositoryRefused | None = None
+    put_back: int = 0
 
     @property
     def has_work(self) -> bool:

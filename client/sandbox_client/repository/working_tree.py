@@ -54,6 +54,38 @@ class Replacement(NamedTuple):
     new: State | None
 
 
+def is_unfinished(repository: Repository) -> bool:
+    """Return whether files of the working tree are in part old and in part new."""
+    return any(_base(repository).glob(f"{_UNFINISHED}*/{_JOURNAL}"))
+
+
+def require_finished(repository: Repository) -> None:
+    """Check that no change is unfinished, before the working tree is sent.
+
+    Raises:
+        RepositoryRefused: one is, or another process makes one just now.
+    """
+    if is_unfinished(repository):
+        raise RepositoryRefused(
+            "An --apply to this working tree has not ended: its files are in part old, in part new",
+            advice="If it still runs, wait for its end. If it was killed, undo it with"
+            " {pull --apply}, which puts the old files back first.",
+        )
+
+
+def undo_unfinished(repository: Repository) -> int:
+    """Undo a change that a killed process has left; return the number of files put back.
+
+    Raises:
+        RepositoryRefused: another process makes one, or it cannot be undone completely.
+    """
+    try:
+        with _locked(repository) as base:
+            return _undo_all(repository, base)
+    except OSError as exc:
+        raise _not_undone(exc.strerror, "Try again when the cause is gone.") from exc
+
+
 @contextmanager
 def workspace(repository: Repository) -> Generator[Workspace]:
     """Make the directory for the new files of a working tree; undo an unfinished change first.
@@ -62,7 +94,18 @@ def workspace(repository: Repository) -> Generator[Workspace]:
         RepositoryRefused: another process has one, or the change cannot be undone completely.
         OSError: it cannot be made.
     """
-    base = Path(repository.git_dir, "remote-sandbox")
+    with _locked(repository) as base:
+        _undo_all(repository, base)
+        made = Workspace(repository.top, Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=base)))
+        try:
+            yield made
+        finally:
+            made.remove()
+
+
+@contextmanager
+def _locked(repository: Repository) -> Generator[Path]:
+    base = _base(repository)
     base.mkdir(mode=0o700, exist_ok=True)
     with (base / _LOCK).open("ab") as lock:  # ends with the process
         try:
@@ -72,13 +115,20 @@ def workspace(repository: Repository) -> Generator[Workspace]:
                 "Another process applies work to this working tree",
                 advice="Wait until that has ended; then try again.",
             ) from None
-        for each in sorted(base.glob(f"{_UNFINISHED}*")):
-            Workspace(repository.top, each).undo()
-        made = Workspace(repository.top, Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=base)))
-        try:
-            yield made
-        finally:
-            made.remove()
+        yield base
+
+
+def _base(repository: Repository) -> Path:
+    return Path(repository.git_dir, "remote-sandbox")
+
+
+def _undo_all(repository: Repository, base: Path) -> int:
+    left = [Workspace(repository.top, each) for each in sorted(base.glob(f"{_UNFINISHED}*"))]
+    return sum(each.undo() for each in left)
+
+
+def _not_undone(reason: str | None, advice: str) -> RepositoryRefused:
+    return RepositoryRefused(f"An unfinished --apply cannot be undone: {reason}", advice=advice)
 
 
 @dataclass(frozen=True)
@@ -135,26 +185,31 @@ class Workspace:
             self.undo()
             raise
 
-    def undo(self) -> None:
+    def undo(self) -> int:
         """Put the old files back; leave each file that was edited since, and keep the old one.
+
+        Return the number of files that are not as they were found.
 
         Raises:
             RepositoryRefused: some were left, or cannot be put back.
         """
+        count = 0
         if self._journal.exists():
             try:
-                if left := self._undo():
+                count, left = self._undo()
+                if left:
                     raise self._keep(left)
                 self._journal.unlink()
             except (OSError, ValueError, TypeError, KeyError) as exc:
                 reason = exc.strerror if isinstance(exc, OSError) else "its journal is damaged"
-                raise RepositoryRefused(
-                    f"An unfinished --apply cannot be undone: {reason}",
-                    advice=f"The files as they were before are in {shown(self._old)}. Try again,"
+                raise _not_undone(
+                    reason,
+                    f"The files as they were before are in {shown(self._old)}. Try again,"
                     " which goes on with that; or move them back and remove"
                     f" {shown(str(self.path))}.",
                 ) from exc
         self.remove()
+        return count
 
     def _directories(self, files: Iterable[Replacement]) -> dict[str, int]:
         """Return the modes of the directories that are at, or above, these paths."""
@@ -190,11 +245,12 @@ class Workspace:
             os.rmdir(place)  # noqa: PTH106
         move(join(self.new, each.path), place)
 
-    def _undo(self) -> list[str]:
-        """Undo the change; return the paths that were left."""
+    def _undo(self) -> tuple[int, list[str]]:
+        """Undo the change; return the number of files it has changed, and the paths left."""
         journal = json.loads(self._journal.read_text(encoding="ascii"))
         files = [Replacement(path, _read(old), _read(new)) for path, old, new in journal["files"]]
         directories: dict[str, int] = journal["directories"]
+        before = [state_of(self.top, each.path) for each in files]
         added = [each for each in files if each.old is None]
         left = [each.path for each in added if not self._remove_new(each)]
         made = {parent for each in added for parent in parents_of(each.path)} - directories.keys()
@@ -206,7 +262,9 @@ class Workspace:
             if state_of(self.top, path) is None and not is_directory(place):
                 os.mkdir(place)  # noqa: PTH102  # a name may not be UTF-8
                 os.chmod(place, mode)  # noqa: PTH101
-        return left + [each.path for each in files if each.old and not self._put_back(each)]
+        left += [each.path for each in files if each.old and not self._put_back(each)]
+        after = [state_of(self.top, each.path) for each in files]
+        return sum(one != other for one, other in zip(before, after, strict=True)), left
 
     def _remove_new(self, each: Replacement) -> bool:
         """Remove a file that had no old one; return whether it is not left."""
