@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sandbox_client.repository.working_tree import workspace
 
 from tests.client.repository_stub import (
     Exchange,
+    commit_all,
     exchange_with_work,
     fingerprint,
     git,
@@ -42,6 +44,30 @@ def replace(source, target):
 os.replace = replace
 Exchange(Path(sys.argv[1]), Path(sys.argv[2])).apply()
 """
+KILLED_IN_A_COPY = """
+import os, shutil, signal, sys
+from pathlib import Path
+from tests.client.repository_stub import Exchange
+from tests.client.test_repository_working_tree import replace_on_one_file_system
+
+copy = shutil.copy2
+
+def copy_and_be_killed(source, target, **options):
+    copy(source, target, **options)
+    if ".git" not in Path(target).parts:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace, shutil.copy2 = replace_on_one_file_system, copy_and_be_killed
+Exchange(Path(sys.argv[1]), Path(sys.argv[2])).apply()
+"""
+replace, copy2 = os.replace, shutil.copy2
+
+
+def replace_on_one_file_system(source: str | Path, target: str | Path) -> None:
+    """Act as if `.git` were on another file system than the working tree."""
+    if len({".git" in Path(each).parts for each in (source, target)}) > 1:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+    replace(source, target)
 
 
 @pytest.fixture
@@ -55,8 +81,8 @@ def exchange(tmp_path: Path) -> Exchange:
     return made
 
 
-def apply_and_be_killed(exchange: Exchange, move: int) -> None:
-    words = [sys.executable, "-c", KILLED, str(exchange.top), str(exchange.box), str(move)]
+def apply_and_be_killed(exchange: Exchange, move: int, script: str = KILLED) -> None:
+    words = [sys.executable, "-c", script, str(exchange.top), str(exchange.box), str(move)]
     killed = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert git(exchange.top, "status", "--porcelain") != ""
@@ -179,20 +205,52 @@ def test_a_linked_working_tree_on_another_file_system(
     linked.push()
     write(linked.box, {"a.txt": "better\n"})
     (linked.box / "link").symlink_to("a.txt")
-    move = os.replace
-
-    def replace(source: str | Path, target: str | Path) -> None:
-        if len({".git" in Path(each).parts for each in (source, target)}) > 1:
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        move(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace_on_one_file_system)
 
     linked.apply()
 
     assert (linked.top / "a.txt").read_text() == "better\n"
     assert (linked.top / "link").readlink() == Path("a.txt")
     assert git(linked.top, "status", "--porcelain").splitlines() == ["M a.txt", "?? link"]
+
+
+def test_a_full_disk_has_room_for_the_old_files_again(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("x", "y", "z")
+    write(exchange.top, dict(zip(names, ("x" * 90, "y", "z"), strict=True)))
+    commit_all(exchange.top)
+    git(exchange.top, "branch", "-D", "sandbox/box")
+    exchange.push()
+    write(exchange.box, dict(zip(names, ("x" * 10, "y" * 60, "z" * 100), strict=True)))
+    exchange.pull()
+    before = fingerprint(exchange.top)
+
+    def copy(source: str, target: str, *, follow_symlinks: bool) -> None:
+        present = [exchange.top / each for each in names if (exchange.top / each).exists()]
+        if ".git" not in Path(target).parts and (
+            sum(each.stat().st_size for each in present) + Path(source).stat().st_size > 140
+        ):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy2(source, target, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "replace", replace_on_one_file_system)
+    monkeypatch.setattr(shutil, "copy2", copy)
+    with pytest.raises(RepositoryRefused, match="cannot be written: No space left"):
+        exchange.apply()
+
+    assert fingerprint(exchange.top) == before
+    assert leftovers(exchange) == []
+
+
+def test_a_process_that_is_killed_in_a_copy_leaves_no_part(exchange: Exchange) -> None:
+    before = fingerprint(exchange.top)
+    apply_and_be_killed(exchange, 0, KILLED_IN_A_COPY)
+    assert list(exchange.top.glob(".remote-sandbox-*")) != []
+
+    undo(exchange)
+
+    assert fingerprint(exchange.top) == before
 
 
 def test_one_process_applies_work_at_a_time(exchange: Exchange) -> None:

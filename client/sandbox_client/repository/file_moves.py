@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import filecmp
 import os
-import secrets
 import shutil
 import stat
 from contextlib import suppress
@@ -80,8 +79,11 @@ def is_same(one: str, other: str) -> bool:
     return os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)  # noqa: PTH113
 
 
-def move(source: str, target: str) -> None:
-    """Move a file or a link, also to another file system; make the directories of its place."""
+def move(source: str, target: str, part_name: str) -> None:
+    """Move a file or a link; make the directories of its place.
+
+    One that goes to another file system is copied beside its place first, by the name `part_name`.
+    """
     parent = os.path.dirname(target)  # noqa: PTH120
     os.makedirs(parent, exist_ok=True)  # noqa: PTH103
     try:
@@ -89,7 +91,7 @@ def move(source: str, target: str) -> None:
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        part = join(parent, f".remote-sandbox-{secrets.token_hex(8)}")
+        part = join(parent, part_name)
         try:
             shutil.copy2(source, part, follow_symlinks=False)
             os.replace(part, target)  # noqa: PTH105

@@ -237,13 +237,13 @@ class Workspace:
                 advice="Nothing was applied. Commit or stash the change, or merge the branch.",
             )
         if each.old:
-            move(place, join(self._old, each.path))
+            self._move(place, join(self._old, each.path))
         if each.new is None:
             remove_empty(join(self.top, parent) for parent in reversed(parents_of(each.path)))
             return
         if is_directory(place):
             os.rmdir(place)  # noqa: PTH106
-        move(join(self.new, each.path), place)
+        self._move(join(self.new, each.path), place)
 
     def _undo(self) -> tuple[int, list[str]]:
         """Undo the change; return the number of files it has changed, and the paths left."""
@@ -251,8 +251,9 @@ class Workspace:
         files = [Replacement(path, _read(old), _read(new)) for path, old, new in journal["files"]]
         directories: dict[str, int] = journal["directories"]
         before = [state_of(self.top, each.path) for each in files]
+        self._remove_parts(files)
+        left = [each.path for each in files if not self._remove_new(each)]
         added = [each for each in files if each.old is None]
-        left = [each.path for each in added if not self._remove_new(each)]
         made = {parent for each in added for parent in parents_of(each.path)} - directories.keys()
         for path in sorted(made, reverse=True):
             if state_of(self.top, path) is None:
@@ -266,27 +267,45 @@ class Workspace:
         after = [state_of(self.top, each.path) for each in files]
         return sum(one != other for one, other in zip(before, after, strict=True)), left
 
+    def _move(self, source: str, target: str) -> None:
+        move(source, target, self._part_name)
+
+    @property
+    def _part_name(self) -> str:
+        return f".remote-sandbox-{self.path.name}"
+
+    def _remove_parts(self, files: Iterable[Replacement]) -> None:
+        """Remove the copy that a killed process was making for another file system."""
+        for parent in {each.path.rpartition("/")[0] for each in files}:
+            part = join(parent, self._part_name)
+            if state_of(self.top, part) not in {None, BLOCKED}:
+                os.unlink(join(self.top, part))  # noqa: PTH108
+
     def _remove_new(self, each: Replacement) -> bool:
-        """Remove a file that had no old one; return whether it is not left."""
+        """Remove a new file, as the old ones may need its room; an edited one stays.
+
+        Return whether it does not, or has an old one, about which `_put_back` decides.
+        """
+        if each.old and not os.path.lexists(join(self._old, each.path)):
+            return True  # not moved yet
         found = state_of(self.top, each.path)
-        if found == each.new:
+        if found and found == each.new:
             os.unlink(join(self.top, each.path))  # noqa: PTH108
             return True
-        return found is None or os.path.lexists(join(self.new, each.path))  # not moved yet
+        return bool(each.old) or found is None or os.path.lexists(join(self.new, each.path))
 
     def _put_back(self, each: Replacement) -> bool:
         """Put an old file back; return whether it is in its place."""
         kept, place = join(self._old, each.path), join(self.top, each.path)
         if not os.path.lexists(kept):
             return True  # it was not moved yet, or is back
-        found = state_of(self.top, each.path)
-        if found not in {None, each.new}:
+        if found := state_of(self.top, each.path):
             return found != BLOCKED and is_same(kept, place)
         if is_directory(place):
             remove_empty([place])
             if is_directory(place):
                 return False
-        move(kept, place)
+        self._move(kept, place)
         return True
 
     def _keep(self, left: Sequence[str]) -> RepositoryRefused:
