@@ -113,14 +113,17 @@ def test_the_work_of_a_killed_process_is_undone(exchange: Exchange, move: int) -
     assert leftovers(exchange) == []
 
 
-def test_a_file_that_was_edited_since_is_left(exchange: Exchange) -> None:
+@pytest.mark.parametrize("text", ["mine\n", "my own\n"])
+def test_a_file_that_was_edited_since_is_left(exchange: Exchange, text: str) -> None:
     apply_and_be_killed(exchange, BEFORE_THE_ADDED_FILE)
-    write(exchange.top, {"a.txt": "mine\n"})
+    status = (exchange.top / "a.txt").stat()
+    write(exchange.top, {"a.txt": text})
+    os.utime(exchange.top / "a.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
 
     with pytest.raises(RepositoryRefused, match=r"but for 1 file that .*: a\.txt") as caught:
         undo(exchange)
 
-    assert (exchange.top / "a.txt").read_text() == "mine\n"
+    assert (exchange.top / "a.txt").read_text() == text
     assert (exchange.top / "d" / "b.txt").read_text() == "x\n"
     (kept,) = (exchange.top / ".git" / "remote-sandbox").glob("kept-*/old")
     assert str(kept) in caught.value.advice

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import filecmp
+import hashlib
 import os
 import shutil
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from .bundle import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +81,13 @@ def is_same(one: str, other: str) -> bool:
     if any(links):
         return all(links) and os.readlink(one) == os.readlink(other)  # noqa: PTH115
     return os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)  # noqa: PTH113
+
+
+def digest_of(path: str) -> str:
+    """Return the SHA-256 of a file's content, or of a link's target."""
+    if os.path.islink(path):  # noqa: PTH114
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115
+    return sha256_of(Path(path))
 
 
 def move(source: str, target: str, part_name: str) -> None:

@@ -25,6 +25,7 @@ from sandbox_client.text import pluralize
 from .file_moves import (
     BLOCKED,
     State,
+    digest_of,
     is_directory,
     is_same,
     join,
@@ -47,11 +48,15 @@ AS_IT_WAS = "The working tree is as it was."
 
 
 class Replacement(NamedTuple):
-    """A path with the state of its old and of its new file; None stands for no file."""
+    """A path with the state of its old and of its new file; None stands for no file.
+
+    The journal has the digest of the new file as well: some edits keep the state.
+    """
 
     path: str
     old: State | None
     new: State | None
+    digest: str = ""
 
 
 def is_unfinished(repository: Repository) -> bool:
@@ -175,7 +180,11 @@ class Workspace:
             OSError: one cannot be moved; the working tree is as it was.
         """
         directories = self._directories(files)
-        self._save({"files": files, "directories": directories})
+        noted = [
+            each._replace(digest=digest_of(join(self.new, each.path))) if each.new else each
+            for each in files
+        ]
+        self._save({"files": noted, "directories": directories})
         try:
             # Removed first: a directory that gets empty may become a file.
             for each in sorted(files, key=lambda each: each.new is not None):
@@ -248,7 +257,10 @@ class Workspace:
     def _undo(self) -> tuple[int, list[str]]:
         """Undo the change; return the number of files it has changed, and the paths left."""
         journal = json.loads(self._journal.read_text(encoding="ascii"))
-        files = [Replacement(path, _read(old), _read(new)) for path, old, new in journal["files"]]
+        files = [
+            Replacement(path, _read(old), _read(new), *digest)
+            for path, old, new, *digest in journal["files"]
+        ]
         directories: dict[str, int] = journal["directories"]
         before = [state_of(self.top, each.path) for each in files]
         self._remove_parts(files)
@@ -289,8 +301,9 @@ class Workspace:
         if each.old and not os.path.lexists(join(self._old, each.path)):
             return True  # not moved yet
         found = state_of(self.top, each.path)
-        if found and found == each.new:
-            os.unlink(join(self.top, each.path))  # noqa: PTH108
+        place = join(self.top, each.path)
+        if found and found == each.new and each.digest in {"", digest_of(place)}:
+            os.unlink(place)  # noqa: PTH108
             return True
         return bool(each.old) or found is None or os.path.lexists(join(self.new, each.path))
 
