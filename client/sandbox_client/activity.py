@@ -195,7 +195,9 @@ class Activity:
     async def _idle_by_files(self, found: IdleSandbox, longer_than: timedelta) -> IdleSandbox:
         """Look at the files: a resume, a copy and an agent at work leave no session."""
         row, minutes = found.row, _minutes(longer_than)
-        result = await self.prompts.run_internal(row.sandbox.name, files_script(minutes))
+        result = await self.prompts.run_internal(
+            row.sandbox.name, files_script(minutes), directory=WORK
+        )
         started_at, words = _STARTED.search(result.printed), result.printed.splitlines()
         if result.exit_code != 0 or started_at is None:
             return IdleSandbox(row, reason="it is not known when it was started")
@@ -218,12 +220,12 @@ def _minutes(time: timedelta) -> int:
 
 
 def files_script(minutes: int) -> str:
-    """Return a script that prints the seconds since the start, and whether files were changed.
+    """Return a script for WORK: it prints the seconds since the start, and if files were changed.
 
     It prints `unread` if the look at the files was ended by its limit, or could not begin.
     """
     marks = " ".join(START_MARKS)
-    find = f"timeout {FIND_LIMIT} find {WORK} -type f -mmin -{minutes} -print -quit"
+    find = f"timeout {FIND_LIMIT} find . -type f -mmin -{minutes} -print -quit"
     return (
         f"s=0; for f in {marks}; do t=$(stat -c %Y $f) && [ $t -gt $s ] && s=$t; done 2>/dev/null;"
         f" [ $s -gt 0 ] && echo started $(($(date +%s) - s)); f=$({find} 2>/dev/null);"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.in_process import InProcessFake
 
 TWO_HOURS = timedelta(hours=2)
-LONG_AGO = "touch -d '3 hours ago' ~; find /sandbox -exec touch -d '3 hours ago' {} +"
+LONG_AGO = "touch -d '3 hours ago' ~; find . -exec touch -d '3 hours ago' {} +"
 
 
 async def sandboxes_of(in_process: InProcessFake, *names: str) -> Client:
@@ -70,7 +70,7 @@ async def test_a_sandbox_is_idle_two_hours_after_its_last_command_and_its_start(
         client = await sandboxes_of(in_process, "busy", "changed", "resumed", "box")
         await client.run("busy", "sleep 1000", wait=0)
         for name in ("changed", "resumed", "box"):
-            await client.run(name, LONG_AGO)
+            await client.run(name, LONG_AGO, directory="/sandbox")
         await client.pause("resumed", on_progress=in_process.report)
         in_process.clock.advance(3 * 3600)
         await client.resume("resumed", on_progress=in_process.report)
