@@ -392,7 +392,7 @@ def test_an_outage_is_explained_with_what_a_repetition_does(verb: str) -> None:
         ("other", "push", "has another repository", "push --directory"),
         ("other", "pull", "has another repository", "Fetch the work from the repository"),
         ("directory", "push", "cannot be used: it cannot be made", "repeat it with {push}"),
-        ("checkout", "push", "Git in the sandbox failed (checkout)", "repeat it with {push}"),
+        ("unbundle", "push", "Git in the sandbox failed (unbundle)", "repeat it with {push}"),
     ],
 )
 def test_a_reason_is_explained_in_words_of_the_verb(
@@ -419,9 +419,9 @@ def test_a_reason_of_a_script_is_explained(reason: str) -> None:
 
 
 def test_an_unknown_reason_is_shown_with_its_detail() -> None:
-    output = answer('"refused","reason":"checkout","detail":"no space left"')
+    output = answer('"refused","reason":"unbundle","detail":"no space left"')
 
-    with pytest.raises(RepositoryRefused, match=r"failed \(checkout\): no space left"):
+    with pytest.raises(RepositoryRefused, match=r"failed \(unbundle\): no space left"):
         sandbox_answers.read_received(output)
 
 

@@ -57,12 +57,14 @@ dir=$1; shift;
 full() { case $1 in /*) printf "%s" "$1";; "~/"*) printf "%s" "$HOME/${1#??}";;
   *) printf "%s" "$(pwd)/$1";; esac; };
 """
-# `worktree` makes a tree of the files with a copy of the index, which keeps its time: git reads a
-# file again that is not older than the index. With `look_at_all`, it looks at the files as well
-# that git was told to overlook; a file of a sparse checkout that is not there stays as it was.
-_WORKTREE = r"""
+# `dirty` and `worktree` work with a copy of the index, which keeps its time: git reads a file again
+# that is not older than the index. With `look_at_all`, they look at the files as well that git was
+# told to overlook; a file of a sparse checkout that is not there stays as it was. The script of
+# `check` is short enough to be one line of a terminal.
+_DIRTY = r"""
 copy() { index=$(path index) && tmp=${tmp:-$(mktemp -d)} && copied; };
 copied() { rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index"; };
+filter() { xargs -0 sh -c "for p do case \$p in $1;; esac; done" sh; };
 differs() { [ -n "$(g status --porcelain --untracked-files=normal --ignore-submodules=all
   2>/dev/null | head -n 1)" ]; };
 dirty() { differs || { told && copy && (
@@ -77,6 +79,9 @@ look_at_all() {
     [ ! -s "$tmp/told" ] || g update-index --no-$each -z --stdin <"$tmp/told" || return;
   done;
 };
+"""
+# `worktree` makes a tree of the files.
+_WORKTREE = r"""
 worktree() {
   copy || return;
   GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE; n=0;
@@ -94,7 +99,6 @@ stage() {
   filter "*/) ;; *) printf \"%s\\0\" \"\$p\"" <"$tmp/others" >"$tmp/files" || return;
   g update-index --add -z --stdin <"$tmp/files";
 };
-filter() { xargs -0 sh -c "for p do case \$p in $1;; esac; done" sh; };
 modules() {
   g ls-files -z -s >"$tmp/staged"
   && filter "160000*) printf \"%s\\0\" \"\${p#* * [0-3]?}\"" <"$tmp/staged" >"$tmp/modules";
@@ -206,7 +210,7 @@ def receive(
     in `known`: they have not come back yet.
     """
     return _command(
-        RECEIVE,
+        _WORKTREE + RECEIVE,
         *(
             _from_work(sent.directory),
             _from_work(bundle),
@@ -228,7 +232,7 @@ def export(sent: Sent, bundle: str, haves: Sequence[str], identity: str = "") ->
     index, branches and files stay as they are.
     """
     return _command(
-        _EXPORT,
+        _WORKTREE + _EXPORT,
         *(
             _from_work(sent.directory),
             _from_work(bundle),
@@ -246,5 +250,5 @@ def _from_work(path: str) -> str:
 
 
 def _command(script: str, *words: str) -> str:
-    one_line = " ".join((_PRELUDE + _WORKTREE + script).split())
+    one_line = " ".join((_PRELUDE + _DIRTY + script).split())
     return " ".join(["sh", "-c", quote(one_line), "sh", *map(quote, words)])
