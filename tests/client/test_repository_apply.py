@@ -214,6 +214,20 @@ def test_nothing_is_applied_twice_to_text_that_repeats_itself(exchange: Exchange
     assert (exchange.top / "list.txt").read_text() == "- item\n" * 9
 
 
+def test_work_that_was_merged_is_not_applied_again(exchange: Exchange) -> None:
+    write(exchange.top, {"list.txt": "- item\n" * 8})
+    commit_all(exchange.top)
+    exchange.pull()
+    exchange.push()
+    write(exchange.box, {"list.txt": "- item\n" * 9})
+    git(exchange.top, "merge", "-q", exchange.pull()[0].branch)
+
+    assert exchange.apply().part is Part.NOTHING
+    write(exchange.box, {"new.txt": "x\n"})
+    assert exchange.apply().part is Part.NEWER
+    assert (exchange.top / "list.txt").read_text() == "- item\n" * 9
+
+
 def test_an_earlier_record_has_the_last_commit_that_was_applied(exchange: Exchange) -> None:
     exchange.apply()
     commit_all(exchange.top)

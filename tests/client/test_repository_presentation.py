@@ -196,7 +196,7 @@ def test_work_that_no_pull_fetches_is_told(pull: Pull, line: str) -> None:
     ("part", "is_applied", "line"),
     [
         (Part.ALL, True, "applied to the working tree, not committed"),
-        (Part.NEWER, True, "not committed: the changes since the last --apply"),
+        (Part.NEWER, True, "not committed: the changes since the last --apply or merge"),
         (Part.AGAIN, True, "also changes of an earlier --apply, which were not there any more"),
         (
             Part.NOTHING,

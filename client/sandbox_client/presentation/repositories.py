@@ -23,7 +23,8 @@ _BARS = (40, 20, 8)  # signs for the lines of a file, fewer where columns are fe
 _MIN_PATH = 10  # columns
 _APPLIED = {  # by the value of a `Part`
     "all": "applied to the working tree, not committed",
-    "newer": "applied to the working tree, not committed: the changes since the last --apply",
+    "newer": "applied to the working tree, not committed: the changes since the last --apply or"
+    " merge",
     "again": "applied to the working tree, not committed: also changes of an earlier --apply, which"
     " were not there any more",
     "nothing": "nothing new to apply: all of it was applied before, or is here already",

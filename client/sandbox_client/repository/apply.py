@@ -156,11 +156,12 @@ def _new_part(repository: Repository, work: CheckedWork) -> tuple[Part, str]:
     """Return the part of the work that the working tree lacks, and the commit before it.
 
     The working tree decides: the person may have committed, merged or discarded earlier work. The
-    part begins after the earliest --apply since which all changes are lacking. A patch on text that
-    repeats itself may fit a second time: those that were applied are looked for alone, too.
+    part begins after the earliest --apply or merge since which all changes are lacking. A patch on
+    text that repeats itself may fit a second time: earlier ones are looked for alone, too.
     """
     start = work.sent.commit
-    applied = [each for each in work.commits if each in work.sent.applied]
+    merged = repository.git.ask("merge-base", "HEAD", work.tip).output.decode().strip()
+    applied = [each for each in work.commits if each in {*work.sent.applied, merged}]
     last = applied[-1] if applied else start
     for base in (start, *applied)[:-1]:
         if _lacks(repository, read_patch(work, base, binary=True)) and not _has(
