@@ -1,7 +1,7 @@
 """Explain a failed request by the status of its sandbox.
 
 The proxy's response is the same for a paused and a starting sandbox, and the deployed one answers
-a plain 500, also for a sandbox whose resource is gone from the cluster.
+a plain 500, also for a sandbox that is gone from the cluster.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Failures:
     ) -> SandboxError:
         """Return the error for a sandbox that the list shows as unreadable, or `error` itself.
 
-        `message` says what failed; the proxy's words follow it. `step` is for one that is gone.
+        `message` names the failure; the proxy's words follow it. `step` is for one that is gone.
         """
         if not isinstance(error, ProxyFailed):
             return error
@@ -165,7 +165,7 @@ class Failures:
 
 
 def _silence(name: str, error: SandboxError, outcome: str, *, is_certain: bool) -> RuntimeSilent:
-    """Return the error for a ready sandbox whose runtime does not answer."""
+    """Return the error for a ready sandbox without an answer of its runtime."""
     return RuntimeSilent(
         f"Sandbox '{name}' is ready, but its runtime does not answer yet; {outcome}",
         advice=None if is_certain else error.advice,

@@ -16,7 +16,7 @@ from .errors import ProxyFailed, ProxyUnreachable, RepositoryRefused, SandboxErr
 from .files.outage import OUTAGE_LIMIT, Outage
 from .polling import ignore_progress, periodic_progress
 from .repository import sandbox_answers, sandbox_scripts
-from .repository.branch import branch_of, default_branch, earlier_branch, require_free
+from .repository.branch import branch_of, earlier_branch, require_free
 from .repository.file_kinds import decide
 from .repository.git import Git
 from .repository.incoming import (
@@ -159,19 +159,19 @@ class Repositories:
                 transfer.begin(UNDOING)
                 put_back = await transfer.in_thread(partial(undo_unfinished, store.repository))
             newest = store.require(name, given)
-            await transfer.in_thread(partial(_free_branch, store, newest, wanted.branch))
+            choose = partial(_free_branch, store, newest, wanted.branch)
+            branch, earlier = await transfer.in_thread(choose)
             sent = require_sent(store, newest, await transfer.check(newest.directory))
-            choose = partial(_free_branch, store, sent, wanted.branch)
-            branch = await transfer.in_thread(choose)
-            earlier = "" if wanted.branch else earlier_branch(store.repository, branch)
-            wanted = replace(wanted, branch=branch)
+            if sent.commit != newest.commit:  # the last push broke off
+                choose = partial(_free_branch, store, sent, wanted.branch)
+                branch, earlier = await transfer.in_thread(choose)
             try:
-                pull = await self._fetch(transfer, sent, wanted)
+                pull = await self._fetch(transfer, sent, branch, wanted)
             except RepositoryRefused:
                 now = store.find(name, sent.directory, sent.commit)
                 if now is None or now.imported == sent.imported:
                     raise
-                pull = await self._fetch(transfer, now, wanted)  # another pull came between
+                pull = await self._fetch(transfer, now, branch, wanted)  # another pull came between
             others = () if given else tuple(each.directory for each in store.of(name))
             left = tuple(sorted(set(others) - {pull.directory}))
             return replace(pull, other_directories=left, earlier_branch=earlier, put_back=put_back)
@@ -258,10 +258,11 @@ class Repositories:
                 keeps_modes = (await transfer.check(plan.directory)).keeps_modes
         return Push(plan, received.head, bundle.size, keeps_modes)
 
-    async def _fetch(self, transfer: Transfer, sent: Sent, options: PullOptions) -> Pull:
+    async def _fetch(
+        self, transfer: Transfer, sent: Sent, branch: str, options: PullOptions
+    ) -> Pull:
         """Let the sandbox export its work, fetch and check it, and make the branch."""
         store = transfer.store
-        branch = options.branch or default_branch(transfer.name)
         with transfer.incoming(sent.directory) as note:
             transfer.begin("collecting the work in the sandbox")
             command = await transfer.in_thread(
@@ -318,11 +319,11 @@ def _directory(options: PushOptions | PullOptions) -> str | None:
     return None if options.directory is None else sandbox_directory(options.directory)
 
 
-def _free_branch(store: Store, sent: Sent, given: str | None) -> str:
-    """Return the branch for the work on `sent`, if it may be written."""
+def _free_branch(store: Store, sent: Sent, given: str | None) -> tuple[str, str]:
+    """Return the branch for the work on `sent`, if it may be written, and that of earlier work."""
     branch = given or branch_of(store, sent)
     require_free(store.repository, branch)
-    return branch
+    return branch, "" if given else earlier_branch(store.repository, branch)
 
 
 def _surveyed(store: Store, options: PushOptions) -> tuple[Survey, Decision]:

@@ -135,8 +135,8 @@ def _check(config: Config, names: Sequence[str], task: str, options: RunOptions)
     """
     for name in names:
         check_name(name)
-    is_alone = not options.stdin and options.wait is None and options.notify is None
-    if len(names) > 1 and not is_alone:
+    is_detachable = not options.stdin and options.wait is None and options.notify is None
+    if len(names) > 1 and not is_detachable:
         raise InvalidInput(
             "--stdin, --wait and --notify are for one agent",
             advice="Leave them out: several agents are started, and not waited for.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.errors import RepositoryRefused
 from sandbox_client.text import pluralize
 
-from .file_moves import join, state_of
+from .file_moves import is_directory, join, parents_of, state_of, status_of
 from .git import reason_of
 from .names import decode, encode, join_shown, nul_list, shown
 from .snapshot import FILTER
@@ -229,11 +229,9 @@ def here(repository: Repository, paths: Iterable[str]) -> tuple[str, ...]:
 
 def _place(top: str, path: str) -> str:
     """Return a path, or the first of its parents that is here and no directory."""
-    parts = path.split("/")
-    for count in range(1, len(parts)):
-        parent = "/".join(parts[:count])
+    for parent in parents_of(path):
         place = join(top, parent)
-        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):  # noqa: PTH112, PTH114  # a name may not be UTF-8
+        if status_of(place) is not None and not is_directory(place):
             return parent
     return path
 

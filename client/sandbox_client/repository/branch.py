@@ -18,6 +18,7 @@ from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
 from .git import null_id, reason_of
 from .names import decode, shown
 from .store import move_objects
+from .trees import changed_paths
 
 if TYPE_CHECKING:
     from .git import Git
@@ -182,8 +183,7 @@ def is_in_the_way(repository: Repository, commit: str) -> bool:
     """Return whether there are uncommitted changes of files that a commit changes, too."""
     git = repository.git
     base = git.text("merge-base", repository.head, commit)
-    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", base, commit)
-    changed = set(git.names(*words))
+    changed = changed_paths(git, base, commit)
     options = ("--no-renames", "--ignore-submodules=all", "--untracked-files=all")
     return any(each[3:] in changed for each in git.names("status", "--porcelain", "-z", *options))
 

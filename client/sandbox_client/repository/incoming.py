@@ -15,6 +15,7 @@ from sandbox_client.errors import RepositoryRefused, WorkRefused
 
 from .apply import Applied, apply_work, here, ignored_paths
 from .branch import Imported, haves, import_work, is_in_the_way
+from .file_moves import parents_of
 from .names import decode
 from .quarantine import CheckedWork, check, checked_work, require_bundle, require_size
 from .sandbox_answers import refusal
@@ -253,8 +254,8 @@ def _tree(work: CheckedWork, commit: str) -> str:
 
 def _is_taken(entry: Withheld, present: set[str]) -> bool:
     """Check whether a path is in a tree; a directory in its place is refused."""
-    parents = entry.path.split("/")
-    above = {"/".join(parents[:count]) for count in range(1, len(parents))}
-    if above & present or any(each.startswith(f"{entry.path}/") for each in present):
+    if present.intersection(parents_of(entry.path)) or any(
+        each.startswith(f"{entry.path}/") for each in present
+    ):
         raise WorkRefused(f"The work has something else at the place of {entry.path!a}")
     return entry.path in present

@@ -22,7 +22,7 @@ from .names import join_shown, name_problem, shown
 from .records import Sent
 from .snapshot import take_snapshot
 from .transfer_note import TransferNote
-from .trees import kinds_of
+from .trees import changed_paths, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -215,11 +215,8 @@ def _drops_work(git: Git, before: Sent, snapshot: Snapshot) -> bool:
     pulled = before.imported
     if not pulled or kinds_of(git, [pulled]) != {pulled: "commit"}:
         return False
-
-    def changed(old: str, new: str) -> set[str]:
-        return set(git.names("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new))
-
-    return not changed(before.snapshot, pulled).isdisjoint(changed(pulled, snapshot.snapshot))
+    work = changed_paths(git, before.snapshot, pulled)
+    return not work.isdisjoint(changed_paths(git, pulled, snapshot.snapshot))
 
 
 def _sent_before(store: Store, sent: Sent, decision: Decision) -> tuple[str, ...]:

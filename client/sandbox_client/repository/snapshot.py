@@ -7,7 +7,6 @@ content and HEAD, so that an interrupted transfer goes on with the same one.
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.errors import GitFailed
 
+from .file_moves import join, status_of
 from .git import reason_of
 from .local import require_objects
 from .names import decode, encode, nul_list
@@ -141,12 +141,12 @@ def take_snapshot(
 
 
 def _overlooked(repository: Repository, stage: Stage, index: _Index) -> tuple[str, ...]:
-    """Return the changed files of an index whose changes git is told to ignore."""
+    """Return the changed files that git is told to ignore."""
     tagged = [each.partition(" ")[::2] for each in index.git.names("ls-files", "-v", "-z")]
     paths = [
         path
         for tag, path in tagged
-        if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(repository.top, path)))  # noqa: PTH118  # a name may not be UTF-8
+        if tag.islower() or (tag == "S" and status_of(join(repository.top, path)))
     ]
     if not paths:
         return ()
@@ -160,7 +160,7 @@ def _overlooked(repository: Repository, stage: Stage, index: _Index) -> tuple[st
 
 
 class _Index:
-    """A temporary index of the person's working tree, whose objects go into the stage."""
+    """A temporary index of the person's working tree; its objects go into the stage."""
 
     def __init__(self, repository: Repository, stage: Stage, name: str) -> None:
         self.path = stage.path / name

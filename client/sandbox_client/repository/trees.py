@@ -37,6 +37,11 @@ class Weight(NamedTuple):
     size: int
 
 
+def changed_paths(git: Git, old: str, new: str) -> set[str]:
+    """Return the paths of the files that differ between two commits."""
+    return set(git.names("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new))
+
+
 @dataclass
 class Trees:
     """The trees of a repository; each is read once."""

@@ -24,7 +24,7 @@ class ServerConventions:
     - The response to HEAD is that to GET, without the body.
     - An unread request body is read before the response is sent. After `_DRAIN_LIMIT` bytes, the
       response closes the connection instead.
-    - A request whose client disconnects while its body is read ends without a response.
+    - A request ends without a response if its client disconnects while the body is read.
     - A response that cannot be completed ends with the connection.
     - Routes match the path as it was sent, so that `%2F` in a name is not a separator. A trailing
       slash is ignored, except below `/proxy/`, where paths belong to the runtime.
