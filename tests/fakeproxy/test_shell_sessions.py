@@ -201,6 +201,19 @@ async def test_a_kill_right_after_the_start_keeps_the_session_too(shell: ShellAp
     assert await shell.run("echo $x", id=one) == CommandResult("1\n")
 
 
+async def test_a_kill_waits_for_a_program_that_is_just_being_started(
+    monkeypatch: pytest.MonkeyPatch, shell: ShellApi, home: Path
+) -> None:
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._PRESSES", 1)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._PRESS_INTERVAL", 50)
+    one = await shell.session()
+    copy = "trap ': >pressed' INT; : >started; until [ -e pressed ]; do :; done; trap - INT"
+    await shell.exec(f"x=1; cd; ({copy}; exec sleep 1000)", id=one, async_mode=True)
+    await wait_until((home / "started").exists)
+    assert (await shell.post("kill", id=one))["status"] == "terminated"
+    assert await shell.run("echo $x", id=one) == CommandResult("1\n")
+
+
 async def test_a_command_that_ignores_control_c_is_killed_with_its_session(
     quick_kills: None, shell: ShellApi, home: Path
 ) -> None:

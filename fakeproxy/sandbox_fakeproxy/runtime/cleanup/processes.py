@@ -21,14 +21,20 @@ _REAP_INTERVAL = 1.0  # seconds
 
 def kill_session(leader: int) -> None:
     """Kill all processes in the process session of a shell, which must not have been reaped."""
-    for pid in _pids_of_session(leader):
+    for pid in _pids_with(os.getsid, leader):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 
 
 def session_has_others(leader: int) -> bool:
     """Return whether the process session of a shell has processes other than the shell."""
-    return any(pid != leader for pid in _pids_of_session(leader))
+    return any(pid != leader for pid in _pids_with(os.getsid, leader))
+
+
+def group_has_program(group: int, shell: int) -> bool:
+    """Return whether a process group has a program: a process that is not a copy of `shell`."""
+    copies = [[], _command_line(shell)]  # a process that has ended has none
+    return any(_command_line(pid) not in copies for pid in _pids_with(os.getpgid, group))
 
 
 def kill_sandboxes_in(folder: Path) -> None:
@@ -61,11 +67,17 @@ def kill_all_below(
     _kill_until_none_is_left(belongs)
 
 
-def _pids_of_session(leader: int) -> Iterator[int]:
+def _pids_with(identity_of: Callable[[int], int], identity: int) -> Iterator[int]:
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == leader:
+            if identity_of(pid) == identity:
                 yield pid
+
+
+def _command_line(pid: int) -> list[str]:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).cmdline()
+    return []
 
 
 def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:

@@ -16,11 +16,12 @@ from .launcher import Launcher
 from .reports import Report
 from .shell_process import ShellProcess
 
-# A kill sends Ctrl-C twice, and then kills all processes of the session. Once may not be enough: a
-# program that is just being started is still a copy of the shell, which handles Ctrl-C differently.
-# The interval gives a program time to clean up.
+# A kill sends Ctrl-C twice, and then kills all processes of the session. The interval gives a
+# program time to clean up. A program that is just being started is still a copy of the shell, which
+# handles Ctrl-C differently: it is sent again as soon as the program runs.
 _PRESSES = 2
 _PRESS_INTERVAL = 1.5  # seconds
+_LOOK_INTERVAL = 0.05  # seconds
 
 
 class Bash:
@@ -179,19 +180,30 @@ class Bash:
             self._end_status = status
             self._press_ctrl_c()
 
-    def _press_ctrl_c(self, presses_left: int = _PRESSES) -> None:
+    def _press_ctrl_c(self, presses_left: int | None = None) -> None:
         """Press Ctrl-C `presses_left` times, and then kill all processes of the session.
 
         Ctrl-C ends most commands and keeps the shell with its variables.
         """
+        left = _PRESSES if presses_left is None else presses_left
         if self._process is None:
             return
-        if presses_left == 0:
+        if left == 0:
             self._process.kill()
             return
-        if self._has_begun:
-            self._process.interrupt()
-        self._schedule(_PRESS_INTERVAL, lambda: self._press_ctrl_c(presses_left - 1))
+        is_lost = self._has_begun and not self._process.interrupt()
+        self._await_end(left, asyncio.get_running_loop().time() + _PRESS_INTERVAL, is_lost=is_lost)
+
+    def _await_end(self, presses_left: int, until: float, *, is_lost: bool) -> None:
+        """Press Ctrl-C again at the time `until`, and before if it `is_lost` and a program runs."""
+        rest = until - asyncio.get_running_loop().time()
+        if self._process is None or rest <= 0:
+            self._press_ctrl_c(presses_left - 1)
+            return
+        if is_lost and self._process.runs_program():
+            is_lost = not self._process.interrupt()
+        delay = min(rest, _LOOK_INTERVAL) if is_lost else rest
+        self._schedule(delay, lambda: self._await_end(presses_left, until, is_lost=is_lost))
 
     def _schedule(self, seconds: float, callback: Callable[[], None]) -> None:
         self._stop_timer()

@@ -9,7 +9,11 @@ from shlex import quote
 from typing import Protocol
 from uuid import uuid4
 
-from sandbox_fakeproxy.runtime.cleanup.processes import kill_session, session_has_others
+from sandbox_fakeproxy.runtime.cleanup.processes import (
+    group_has_program,
+    kill_session,
+    session_has_others,
+)
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
 from .channel import Channel
@@ -50,6 +54,7 @@ class ShellProcess:
         self._reports = ReportParser(self._mark)
         self._channel: Channel | None = None
         self._shell: StartedShell | None = None
+        self._bash: int | None = None  # its process
         self._exit_watch: asyncio.Task[None] | None = None
         self._has_reported = asyncio.Event()
 
@@ -78,18 +83,30 @@ class ShellProcess:
         except TimeoutError as exc:
             await self.close()
             raise OSError(f"it reported nothing for {_START_TIMEOUT:g} s") from exc
+        self._bash = self.terminal.foreground_group()
 
     def run(self, number: int, setup: str, script: str) -> None:
         """Run the shell code `setup` and then the command `script`, which reports as `number`."""
         self.terminal.reset_modes()
         self._send(f"{self._mark} {number}", setup, script)
 
-    def interrupt(self) -> None:
-        """Interrupt the foreground processes as Ctrl-C does, with any terminal settings."""
-        group = self.terminal.foreground_group()
+    def interrupt(self) -> bool:
+        """Interrupt the foreground processes as Ctrl-C does, with any terminal settings.
+
+        Return whether one of them is a program: see `runs_program`.
+        """
+        group, is_program = self.terminal.foreground_group(), self.runs_program()
         if group is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGINT)
+        return is_program
+
+    def runs_program(self) -> bool:
+        """Return whether a foreground process is neither the shell nor still a copy of it."""
+        group = self.terminal.foreground_group()
+        if group is None or self._bash is None:
+            return False
+        return group_has_program(group, self._bash)
 
     def kill(self) -> None:
         """Kill the shell and all processes of its session."""
