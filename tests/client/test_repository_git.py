@@ -97,14 +97,10 @@ def test_isolated_git_reads_no_settings_of_this_machine(tmp_path: Path) -> None:
 
 def test_git_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     slow = Git(
-        stub(tmp_path, "sleep 60 & sleep 60")["PATH"].partition(":")[0] + "/git", ENVIRONMENT
+        stub(tmp_path, "sleep 1000 & sleep 1000")["PATH"].partition(":")[0] + "/git", ENVIRONMENT
     )
-    begin = time.monotonic()
-
     with pytest.raises(GitFailed, match="took longer than 0 s"):
         replace(slow, deadline=0.2).run("status")
-
-    assert time.monotonic() - begin < 20
 
 
 def test_git_has_no_terminal(tmp_path: Path) -> None:
@@ -127,7 +123,6 @@ def test_a_filter_that_waits_is_ended(person: Git, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never")
     command = f"cat '{tmp_path}/never'"
     repository = filtered(replace(person, deadline=1.0), tmp_path, command)
-    begin = time.monotonic()
 
     with (
         pytest.raises(GitFailed, match="git add took longer than 1 s") as caught,
@@ -135,20 +130,17 @@ def test_a_filter_that_waits_is_ended(person: Git, tmp_path: Path) -> None:
     ):
         take_snapshot(repository, survey(repository), stage)
 
-    assert time.monotonic() - begin < 20
     assert "a filter of its configuration may wait" in caught.value.advice
 
 
 def test_a_filter_that_leaves_a_process_holds_nothing_up(person: Git, tmp_path: Path) -> None:
-    repository = filtered(person, tmp_path, "sleep 60 >/dev/null & cat")
-    begin = time.monotonic()
+    repository = filtered(person, tmp_path, "sleep 1000 >/dev/null & cat")
 
     with Store(repository).stage() as stage:
         snapshot = take_snapshot(repository, survey(repository), stage)
         content = stage.git.text("show", f"{snapshot.commit}:a.txt")
 
     assert content == "changed"
-    assert time.monotonic() - begin < 30
 
 
 def test_git_that_prints_without_end_is_ended(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -191,14 +190,12 @@ def silent_server() -> Generator[str]:
 
 
 @pytest.mark.check  # takes six seconds, until the deadline of the client
-@pytest.mark.timeout(20)
-def test_a_server_that_never_responds_fails_within_ten_seconds(home: Path) -> None:
+def test_a_server_that_never_responds_is_waited_for_once(home: Path) -> None:
     with silent_server() as url:
-        before = os.times().elapsed
         result = run_remote_sandbox(home, "doctor", REMOTE_SANDBOX_PROXY_URL=url)
 
-    assert os.times().elapsed - before < 10
     assert result.returncode == 1
+    assert result.stdout.count("failed: ") == 1
     assert "failed: proxy: The proxy did not answer within 6 s" in result.stdout
 
 

@@ -179,19 +179,14 @@ def sockets() -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["handshake", "loaded"])
-def test_a_client_that_reads_nothing_is_not_waited_for_longer_than_2_seconds(
-    tmp_path: Path, is_loaded: bool
-) -> None:
+def test_a_client_that_reads_nothing_is_not_waited_for(tmp_path: Path, is_loaded: bool) -> None:
     with started(tmp_path) as server:
         server.send(INITIALIZE, INITIALIZED, *([LIST] if is_loaded else []))
         server.response(2 if is_loaded else 0)
         # Far more than a pipe holds.
         server.send(*(request(number, "tools/list") for number in range(10, 50)))
         server.stdin.close()
-        began = time.monotonic()
         server.assert_ends_quietly()
-
-    assert time.monotonic() - began < 2
 
 
 def test_each_of_a_thousand_requests_and_invalid_lines_gets_a_response(tmp_path: Path) -> None:
@@ -302,6 +297,7 @@ def test_the_call_that_loads_the_server_reports_progress(home: Path) -> None:
 
 
 @pytest.mark.check
+@pytest.mark.timeout(300)
 def test_a_thousand_waits_at_once_end_in_time(home: Path) -> None:
     numbers = range(10, 1_010)
     with started(home) as server:
@@ -309,14 +305,19 @@ def test_a_thousand_waits_at_once_end_in_time(home: Path) -> None:
         server.response(1)
         server.send(call(2, "send_prompt_to_sandbox", name=BOX, command="sleep 60", wait_seconds=0))
         session = server.response(2)["result"]["structuredContent"]["session"]
-        waits = [
-            call(number, "get_prompt_output", name=BOX, session=session, wait_seconds=5)
-            for number in numbers
-        ]
-        began = time.monotonic()
-        server.send(*waits)
-        found = {next(server.messages)["id"] for _ in numbers}
-        elapsed = time.monotonic() - began
 
-    assert found == set(numbers)
-    assert 5 <= elapsed < 15
+        def seconds_for_all(wait: int) -> float:
+            """Return the seconds until a thousand calls that wait so long have an answer."""
+            waits = [
+                call(number, "get_prompt_output", name=BOX, session=session, wait_seconds=wait)
+                for number in numbers
+            ]
+            began = time.monotonic()
+            server.send(*waits)
+            assert {next(server.messages)["id"] for _ in numbers} == set(numbers)
+            return time.monotonic() - began
+
+        without_wait, with_wait = seconds_for_all(0), seconds_for_all(5)
+
+    # One after the other, as the connections are shared, they would take hundreds of times as long.
+    assert 5 <= with_wait < 5 + 5 * without_wait
