@@ -3,8 +3,9 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -102,9 +103,9 @@ class Faults:
     `has_port` is true if the fake's own server runs; faults can break only its connections.
     """
 
-    def __init__(self, usernames: Callable[[], Container[str]]) -> None:
+    def __init__(self, is_user: Callable[[str], bool]) -> None:
         self.has_port = False
-        self._usernames = usernames
+        self._is_user = is_user
         self._armed: list[_ArmedFault] = []
 
     @property
@@ -118,7 +119,7 @@ class Faults:
         Raises:
             InvalidDocument: (a `ValueError`) a field is unknown or invalid.
         """
-        fault = read_fault(fields, "fault", self._usernames(), has_port=self.has_port)
+        fault = read_fault(fields, "fault", self._is_user, has_port=self.has_port)
         self._armed.append(_ArmedFault(fault))
 
     def replace(self, document: object) -> None:
@@ -128,7 +129,7 @@ class Faults:
             InvalidDocument: (a `ValueError`) the document is invalid; the armed faults stay.
         """
         fields = read_object(document, "the document", {"faults"})
-        faults = read_faults(fields, self._usernames(), has_port=self.has_port, is_required=True)
+        faults = read_faults(fields, self._is_user, has_port=self.has_port, is_required=True)
         self.arm(faults)
 
     def arm(self, faults: list[Fault]) -> None:
@@ -152,15 +153,14 @@ class Faults:
     ) -> Fault | None:
         """Count a request for the faults that it matches, and return the one that acts on it.
 
-        `user` returns the name of the user of the request's key.
+        `user` returns the name of the user of the request's key; it is called once at most.
         """
+        user = cache(user)
         for armed in self._armed:
             fault = armed.fault
-            if armed.is_exhausted or not fault.matches(method, path, ignores_case=ignores_case):
+            if armed.is_exhausted or (fault.user is not None and fault.user != user()):
                 continue
-            if fault.user is not None and fault.user != user():
-                continue
-            if armed.count_match():
+            if fault.matches(method, path, ignores_case=ignores_case) and armed.count_match():
                 return fault
         return None
 
@@ -194,7 +194,11 @@ class _ArmedFault:
 
 
 def read_faults(
-    fields: JsonObject, usernames: Container[str], *, has_port: bool, is_required: bool = False
+    fields: JsonObject,
+    is_user: Callable[[str], bool],
+    *,
+    has_port: bool,
+    is_required: bool = False,
 ) -> list[Fault]:
     """Read the list `faults` of a document.
 
@@ -202,12 +206,14 @@ def read_faults(
         InvalidDocument: the list or one of its faults is invalid.
     """
     return [
-        read_fault(item, location, usernames, has_port=has_port)
+        read_fault(item, location, is_user, has_port=has_port)
         for location, item in read_list(fields, "faults", "faults", is_required=is_required)
     ]
 
 
-def read_fault(value: object, location: str, usernames: Container[str], *, has_port: bool) -> Fault:
+def read_fault(
+    value: object, location: str, is_user: Callable[[str], bool], *, has_port: bool
+) -> Fault:
     """Read one fault; errors name its location.
 
     Raises:
@@ -215,7 +221,7 @@ def read_fault(value: object, location: str, usernames: Container[str], *, has_p
     """
     fields = read_object(value, location, (*_FIELDS, *_REPORTED))
     method, path = _read_target(fields, location)
-    user = _read_user(fields, location, usernames)
+    user = _read_user(fields, location, is_user)
     delay = _read_delay(fields, location)
     _check_effect(fields, location)
     return Fault(
@@ -271,9 +277,9 @@ def _read_target(fields: JsonObject, location: str) -> tuple[str | None, str | N
     return method, path
 
 
-def _read_user(fields: JsonObject, location: str, usernames: Container[str]) -> str | None:
+def _read_user(fields: JsonObject, location: str, is_user: Callable[[str], bool]) -> str | None:
     user = _optional_text(fields, location, "user")
-    if user is not None and user not in usernames:
+    if user is not None and not is_user(user):
         reject(f"{location}.user", f"there is no user '{user}'")
     return user
 

@@ -97,7 +97,7 @@ def read_seed(document: object, *, has_port: bool) -> Seed:
         ]
     )
     usernames = {ADMIN, *(user.username for user in users)}
-    return Seed(users, read_faults(fields, usernames, has_port=has_port))
+    return Seed(users, read_faults(fields, usernames.__contains__, has_port=has_port))
 
 
 def read_user(value: object, location: str) -> SeedUser:
