@@ -66,7 +66,7 @@ DEADLINES: dict[str, float] = {
     "list_sandbox_files": 25,  # as read_sandbox_file
     "check_connection": 36,  # six steps of 6
 }
-BUSY = 5.0  # seconds that a machine with many cells under way may add
+BUSY = 5.0  # seconds that the other cells may add to what the event loop itself is late
 
 _LOST_CHANGE = r"The proxy may have done it all the same: look with"
 _LOST_COMMAND = (

@@ -42,7 +42,7 @@ class RecordingTransport(httpx.AsyncHTTPTransport):
     """Record each request as its method and path, such as `POST /api/sandboxes`."""
 
     def __init__(self, sent: list[str]) -> None:
-        super().__init__()
+        super().__init__(verify=False)  # the fake is on this machine, without TLS
         self._sent = sent
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
