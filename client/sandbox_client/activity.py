@@ -1,12 +1,13 @@
 """What runs in the sandboxes of the user, and which of them are idle.
 
 The runtime reports when a session was opened and last used, and which command runs, but not when a
-command has ended. A session of the pipe API is forgotten an hour after that; one of a terminal is
-kept until the sandbox is paused.
+command has ended: that is noted in the sandbox (`note_end`). A session of the pipe API is forgotten
+an hour after that; one of a terminal is kept until the sandbox is paused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ from .polling import periodic_progress
 from .text import as_word, join_names, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
     from typing import TypeVar
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 SANDBOXES_AT_ONCE = 8
 READ_DEADLINE = 20.0  # seconds for the commands of one sandbox
 LOOK_FOR = 10.0  # of them, for the commands of its sessions
+DURATIONS_DEADLINE = 5.0  # seconds to read how long commands have run
 MAX_NAMES = 3  # of sandboxes in a progress report
 MAX_COMMANDS = 10  # of a sandbox, for which the end and the last line are read
 PIPES_KEPT = timedelta(hours=1)  # after the last use of a session and the end of its command
@@ -53,7 +55,7 @@ class SandboxCommand:
 
     `state` is `running`, `completed`, `killed`, `timed_out`, or `ended` if more is not known.
     `started_at` is empty, and `age`, the time since then, None if the session may have run another
-    command before.
+    command before. `ran` is how long it has run, None if that is not known.
     """
 
     session: str
@@ -62,6 +64,7 @@ class SandboxCommand:
     exit_code: int | None
     started_at: str
     age: timedelta | None
+    ran: timedelta | None
     last_line: str
 
 
@@ -116,14 +119,25 @@ class Activity:
                     sessions = await self.prompts.sessions(
                         row.sandbox.name, most=MAX_COMMANDS, look_for=LOOK_FOR
                     )
+                    durations = await self._durations(
+                        row.sandbox.name, [each.row for each in sessions]
+                    )
             except (SandboxError, TimeoutError) as error:
                 return SandboxCommands(row, reason=_why_unread(error))
-            listed = [_command_of(each, now) for each in sessions]
+            listed = [_command_of(each, now, durations) for each in sessions]
             commands = [each for each in listed if each.state != "empty"]
             commands.sort(key=lambda each: each.state != "running")
             return SandboxCommands(row, tuple(commands))
 
         return await self._read_each(read, report)
+
+    async def _durations(self, name: str, rows: Sequence[SessionRow]) -> dict[str, timedelta]:
+        """Return how long the commands of sessions that run none have run, if that is known."""
+        if all(each.running or not _has_one_command(each) for each in rows):
+            return {}
+        with contextlib.suppress(SandboxError), anyio.move_on_after(DURATIONS_DEADLINE):
+            return await self.prompts.durations(name)
+        return {}
 
     async def idle(
         self, longer_than: timedelta, *, names: Sequence[str] = (), report: ProgressCallback
@@ -181,11 +195,12 @@ class Activity:
         rows = await self.prompts.rows(row.sandbox.name)
         if running := [each.id for each in rows if each.running]:
             return IdleSandbox(row, reason=_describe_running(running))
-        used = _last_use(row, rows)
+        durations = await self._durations(row.sandbox.name, rows)
+        used = _last_use(row, rows, durations)
         if now is None or used is None:
             return IdleSandbox(row, reason="it is not known when it was last used")
         idle = max(now - used.at, timedelta())
-        if any(_has_ended_unseen(each, now) for each in rows):
+        if any(_has_ended_unseen(each, now) for each in rows if each.id not in durations):
             return IdleSandbox(row, reason="a long command has ended there within the last hour")
         last_use = f"{used.kind} {format_age(idle)} ago"
         if idle < longer_than:
@@ -253,19 +268,25 @@ class _Use(NamedTuple):
     kind: str
 
 
-def _last_use(row: Row, rows: Sequence[SessionRow]) -> _Use | None:
-    """Return the creation of the sandbox or the last use of a session; None if one is unknown.
+def _last_use(
+    row: Row, rows: Sequence[SessionRow], durations: Mapping[str, timedelta]
+) -> _Use | None:
+    """Return the last of these: the creation of the sandbox, a use of a session, a command's end.
 
-    The runtime forgets sessions, in a pause all of them.
+    It is None if one of the first two is unknown. The runtime forgets sessions, in a pause all of
+    them.
     """
-    times = {"it was created": [row.sandbox.created_at]}
-    times["a session was last used"] = [each.used_at or each.created_at for each in rows]
+    times = [("it was created", row.sandbox.created_at)]
+    times += [("a session was last used", each.used_at or each.created_at) for each in rows]
     uses: list[_Use] = []
-    for kind, each in times.items():
-        for text in each:
-            if (at := parse_time(text)) is None:
-                return None
-            uses.append(_Use(at, kind))
+    for kind, text in times:
+        if (at := parse_time(text)) is None:
+            return None
+        uses.append(_Use(at, kind))
+    for each in rows:
+        started_at, ran = parse_time(each.created_at), durations.get(each.id)
+        if started_at is not None and ran is not None:
+            uses.append(_Use(started_at + ran, "a command ended"))
     return max(uses)
 
 
@@ -279,16 +300,24 @@ def _has_ended_unseen(row: SessionRow, now: datetime) -> bool:
     return is_of_pipes and used_at is not None and now - used_at > PIPES_KEPT
 
 
-def _command_of(session: Session, now: datetime | None) -> SandboxCommand:
+def _has_one_command(row: SessionRow) -> bool:
+    return _OWN_SESSION.fullmatch(row.id) is not None
+
+
+def _command_of(
+    session: Session, now: datetime | None, durations: Mapping[str, timedelta]
+) -> SandboxCommand:
     row, last = session
     state = last.status.state if last else "running" if row.running else "ended"
-    is_only = _OWN_SESSION.fullmatch(row.id) is not None
+    is_only = _has_one_command(row)
+    age = time_since(row.created_at, now) if is_only else None
     return SandboxCommand(
         session=row.id,
         state="ended" if state == "unknown" else state,
         command=last.status.command if last and last.status.command else row.command,
         exit_code=last.status.exit_code if last else None,
         started_at=row.created_at if is_only else "",
-        age=time_since(row.created_at, now) if is_only else None,
+        age=age,
+        ran=age if state == "running" else durations.get(row.id),
         last_line=last_line(last.printed) if last else "",
     )

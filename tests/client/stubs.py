@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import httpx
 from sandbox_client import Client, Config
 from sandbox_client.api.message import Reply
+from sandbox_client.api.runtime import note_end
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
 
@@ -232,15 +233,15 @@ def described() -> httpx.Response:
     return httpx.Response(200, json={"success": True, "message": "ok", "version": "1.9"})
 
 
-def typed(command: str) -> str:
+def typed(command: str, session: str) -> str:
     """Return the line that a terminal gets for a command with a session of its own."""
-    script = 'exec 3>&2 2>/dev/null; bash -c -- "$1" 2>&3 3>&-; exit $?'
-    return f"{_start()}bash -mc '{script}' bash {shlex.quote(command)} </dev/null"
+    script = note_end("$0") + 'exec 3>&2 2>/dev/null; bash -c -- "$1" 2>&3 3>&-; exit $?'
+    return f"{_start()}bash -mc '{script}' {session} {shlex.quote(command)} </dev/null"
 
 
-def piped_line(command: str) -> str:
+def piped_line(command: str, session: str = "s1") -> str:
     """Return the line that the pipe API gets for a command."""
-    return f'exec -a bash "$BASH" -c -- {shlex.quote(command)} </dev/null'
+    return f'{note_end(session)}exec -a bash "$BASH" -c -- {shlex.quote(command)} </dev/null'
 
 
 def typed_on(command: str) -> str:

@@ -14,15 +14,20 @@ from sandbox_client import activity
 from sandbox_client.cli import activity as commands
 
 from tests.client import shell
+from tests.client.file_stub import file_error
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
     KEY,
+    LIST_FILES,
+    PIPE_EXEC,
     RecordedProgress,
     RouteStub,
     client_over,
     error_reply,
     executed,
     html_page,
+    listed,
+    piped,
     session_list,
     succeeded,
     view_of,
@@ -108,19 +113,48 @@ async def test_commands_of_a_terminal_have_their_start_and_their_end() -> None:
             view_of("so far\n", "running", command="sleep 9"),
             view_of("a\nlast\n", "completed", 3),
             view_of("", "completed", 0),
-        ]
+        ],
+        LIST_FILES: listed("prompt-0a.754", "prompt-0d.1", "mine.7x", "9"),
     }
     async with client_over(RouteStub(answers)) as client:
         (found,) = await client.commands()
 
-    rows = [(each.session, each.state, each.exit_code, each.age) for each in found.commands]
+    rows = [
+        (each.session, each.state, each.exit_code, each.age, each.ran) for each in found.commands
+    ]
+    half_an_hour = timedelta(minutes=30)
     assert rows == [
-        ("prompt-0b", "running", None, timedelta(minutes=30)),
-        ("prompt-0a", "completed", 3, timedelta(hours=3)),
-        ("mine", "completed", 0, None),  # it may have run other commands before
+        ("prompt-0b", "running", None, half_an_hour, half_an_hour),
+        ("prompt-0a", "completed", 3, timedelta(hours=3), timedelta(seconds=754)),
+        ("mine", "completed", 0, None, None),  # it may have run other commands before
     ]
     assert [each.last_line for each in found.commands] == ["so far", "last", ""]
     assert not found.is_idle
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "silent"])
+async def test_without_a_note_of_its_end_it_is_not_known_how_long_a_command_has_run(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "DURATIONS_DEADLINE", 0.05)
+    answers = RouteStub(
+        proxy_with(BOX, shell=session_list(**{"prompt-0a": shell_row(3)}))
+        | {
+            VIEW: view_of("", "completed", 0),
+            LIST_FILES: file_error("not_found", "x", "no") if kind == "missing" else html_page(500),
+        }
+    )
+
+    async def reply(request: httpx.Request) -> httpx.Response:
+        if kind == "silent" and request.url.path.endswith("/file/list"):
+            await anyio.sleep_forever()
+        return answers(request)
+
+    async with client_over(reply) as client:
+        (found,) = await client.commands()
+
+    assert [(each.exit_code, each.ran) for each in found.commands] == [(0, None)]
+    assert found.reason == ""
 
 
 async def test_a_sandbox_that_is_not_ready_runs_nothing_and_is_not_asked() -> None:
@@ -238,15 +272,16 @@ def test_ps_fits_the_columns_of_a_terminal(
     ]
     names = {"new": ALPHA_STARTING, "box": ALPHA_READY}
 
-    terminal.run("ps", answers=proxy_with(names, shell=session_list(**rows)) | {VIEW: views})
+    ends = {LIST_FILES: listed("prompt-0a.12")}
+    terminal.run("ps", answers=proxy_with(names, shell=session_list(**rows)) | {VIEW: views} | ends)
 
     assert terminal.code == 0
     assert terminal.out.splitlines() == [
-        "SANDBOX  SESSION    STATE     AGE     COMMAND",
-        "box      prompt-0b  running   30 min  echo sk_live_… [31m xxxxxxxxxxxxxxxxxxxxx…",
+        "SANDBOX  SESSION    STATE     AGE     TIME    COMMAND",
+        "box      prompt-0b  running   30 min  30 min  echo sk_live_… [31m xxxxxxxxxxxxx…",
         f"    {'x' * 75}…",
-        "new      -          starting  1 day",
-        "box      prompt-0a  exit 2    3 h     make",
+        "new      -          starting  1 day   -",
+        "box      prompt-0a  exit 2    3 h     12 s    make",
         "    bad",
     ]
     assert all(len(each) <= 80 for each in terminal.out.splitlines())
@@ -407,6 +442,22 @@ async def test_a_pipe_session_that_is_still_kept_has_ended_within_the_hour() -> 
         (found,) = await client.idle(TWO_HOURS)
 
     assert found.reason == "a long command has ended there within the last hour"
+
+
+@pytest.mark.parametrize("minutes", [20, 40])
+async def test_the_end_of_a_long_command_is_a_use(minutes: int) -> None:
+    ends = {
+        LIST_FILES: listed(f"command-0a.{4 * 3600 + 1800}"),
+        PIPE_EXEC: piped("started 90000\n"),
+    }
+    closed = {"POST /proxy/box/v1/bash/sessions/files-1/close": succeeded()}
+    answers = proxy_with(BOX, pipes=pipe_list(pipe_row("command-0a", 5)), **ends, **closed)
+
+    async with client_over(RouteStub(answers), pipes=True) as client:
+        (found,) = await client.idle(timedelta(minutes=minutes))
+
+    ended = "a command ended 30 min ago"
+    assert (found.reason, found.last_use) == (("", ended) if minutes < 30 else (ended, ""))
 
 
 async def test_a_sandbox_whose_commands_cannot_be_read_is_not_idle() -> None:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from sandbox_client import OutputChunk, ProxyFailed, SessionRow
 from sandbox_client.api import pipes
 from sandbox_client.api.pipes import MAX_UNCUT, PipeSnapshot
-from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus, Payload, Task, read_done
+from sandbox_client.api.runtime import (
+    ENVIRONMENT,
+    CommandStatus,
+    Payload,
+    Task,
+    note_end,
+    read_done,
+)
 from sandbox_client.errors import InvalidResponse
 
 from tests.client.strategies import some_examples
@@ -26,6 +33,7 @@ BASH = "/proxy/box/v1/bash"
 ANSWER = {"session_id": "s1", "env": ENVIRONMENT, "timeout": 0.05, "max_output_length": 50_000}
 RUNNING = CommandStatus("running", None, "make")
 
+NOTE = note_end("s1")
 RUN = 'exec -a bash "$BASH" -c -- '
 _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "open": (
@@ -36,14 +44,14 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute": (
         pipes.execute("box", "s1", Task("a\nb")),
         f"POST {BASH}/exec",
-        ANSWER | {"command": f"{RUN}$'a\\012b' </dev/null"},
+        ANSWER | {"command": f"{NOTE}{RUN}$'a\\012b' </dev/null"},
     ),
     "execute with all": (
         pipes.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
         f"POST {BASH}/exec",
         ANSWER
         | {
-            "command": f"{RUN}ls </dev/null",
+            "command": f"{NOTE}{RUN}ls </dev/null",
             "env": ENVIRONMENT | {"A": "1", "PAGER": "less"},
             "exec_dir": "/x",
             "hard_timeout": 600.0,
@@ -52,7 +60,7 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute with a payload": (
         pipes.execute("box", "s1", Task("sort\n-u", payload=Payload(DIRECTORY, True))),
         f"POST {BASH}/exec",
-        ANSWER | {"command": f"{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
+        ANSWER | {"command": f"{NOTE}{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
     ),
     "execute an own command": (
         pipes.execute("box", "s1", Task("mkdir x", is_internal=True)),
@@ -115,12 +123,22 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
         (piped(exit_code=-9, status="killed"), CommandStatus("killed", 137, "make")),
         (piped(exit_code=-1, status="timed_out"), CommandStatus("timed_out", None, "make")),
         (piped(command="rm -rf x"), CommandStatus("completed", 0, "rm -rf x")),
+        (piped(command=f"{RUN}make </dev/null"), CommandStatus("completed", 0, "make")),
         (
             piped(command=f"{{ {RUN}{SCRIPT}; }} </dev/null  # sort -u"),
             CommandStatus("completed", 0, "sort -u"),
         ),
     ],
-    ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "payload"],
+    ids=[
+        "running",
+        "pending",
+        "by SIGTERM",
+        "killed",
+        "time limit",
+        "own",
+        "earlier client",
+        "payload",
+    ],
 )
 def test_the_status_of_a_command_is_read(response: httpx.Response, status: CommandStatus) -> None:
     assert pipes.read_executed(as_reply(response)) == PipeSnapshot(status)

@@ -5,23 +5,30 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.api import pipes, shell
 from sandbox_client.api.runtime import (
+    ENDS,
     Payload,
     Task,
     as_comment,
     check_task,
     command_in_comment,
+    note_end,
     read_done,
+    read_ends,
 )
 from sandbox_client.errors import InvalidResponse
 
 from tests.client.secrecy import is_one_printable_line
+from tests.client.shell import run as in_shell
 from tests.client.stubs import KEY, as_reply, html_page, succeeded
 
 if TYPE_CHECKING:
@@ -193,3 +200,27 @@ def test_a_reply_that_does_not_report_success_is_invalid(
     read_done(as_reply(succeeded()))
     with pytest.raises(InvalidResponse, match=words):
         read_done(as_reply(response))
+
+
+def test_the_note_of_an_end_is_kept_for_a_day(tmp_path: Path) -> None:
+    ends = tmp_path / ENDS
+    ends.mkdir()
+    for name, hours in (("command-a.5", 23), ("command-b.5", 25)):
+        (ends / name).touch()
+        then = time.time() - hours * 3600
+        os.utime(ends / name, (then, then))
+
+    in_shell(tmp_path, f"{note_end('command-c')}exec sleep 1")
+    noting = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path)]
+    psutil.wait_procs(noting, timeout=20)
+
+    ran = read_ends(each.name for each in ends.iterdir())
+    assert ran.keys() == {"command-a", "command-c"}
+    assert ran["command-a"] == timedelta(seconds=5)
+    assert ran["command-c"] >= timedelta(seconds=1)
+
+
+def test_a_command_runs_where_its_end_cannot_be_noted(tmp_path: Path) -> None:
+    command = f"PATH=/nowhere; {note_end('command-c')}echo done"
+
+    assert in_shell(tmp_path, command) == "done\n"

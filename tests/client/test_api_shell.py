@@ -31,12 +31,12 @@ def json_reply(value: object, status: int = 200) -> Reply:
 
 DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
 SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
-START = typed("x").partition("bash -mc")[0]
-ALONE = typed("x").removeprefix(START).removesuffix("x </dev/null")
+START = typed("x", "s1").partition("bash -mc")[0]
+ALONE = typed("x", "s1").removeprefix(START).removesuffix("x </dev/null")
 MARK = ": run-1; "
 QUOTED = quote("echo 'a b'")
 LINES = {
-    "alone": (Task("echo 'a b'"), typed("echo 'a b'")),
+    "alone": (Task("echo 'a b'"), typed("echo 'a b'", "s1")),
     "alone, with a payload": (
         Task("make", payload=Payload(DIRECTORY)),
         f"{START}{{ {ALONE}{SCRIPT}; }} </dev/null  # make",

@@ -468,7 +468,7 @@ def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
 
     assert terminal.routes.bodies[-1] == {
         "id": SESSION,
-        "command": typed("cd /sandbox && gemini -y -p 'it'\"'\"'s a; test'"),
+        "command": typed("cd /sandbox && gemini -y -p 'it'\"'\"'s a; test'", SESSION),
         "timeout": 0.05,
         "truncate": False,
     }
@@ -704,7 +704,7 @@ def test_one_argument_is_a_shell_command_and_several_are_quoted(
 ) -> None:
     terminal.run("prompt", "box", *words, answers={EXEC: executed()})
 
-    assert terminal.routes.sent(EXEC)[0]["command"] == typed(command)
+    assert terminal.routes.sent(EXEC)[0]["command"] == typed(command, SESSION)
 
 
 def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:

@@ -263,7 +263,7 @@ async def test_an_input_is_uploaded_before_a_command_of_the_pipe_api() -> None:
     await send(runtime, "sort", env={}, stdin=b"b\na\n")
 
     assert runtime.files == {"run": b"sort", "in": b"b\na\n"}
-    assert runtime.commands[-1].startswith('{ exec -a bash "$BASH" -c -- "$(cat ')
+    assert '; { exec -a bash "$BASH" -c -- "$(cat ' in runtime.commands[-1]
     assert runtime.commands[-1].endswith("/in  # sort")
 
 

@@ -128,7 +128,7 @@ async def test_the_session_is_opened_before_the_command_is_sent() -> None:
     assert proxy.bodies[0] == {"id": SESSION, "exec_dir": "/sandbox"}
     assert proxy.bodies[1] == {
         "id": SESSION,
-        "command": typed("make"),
+        "command": typed("make", SESSION),
         "timeout": 0.05,
         "truncate": False,
     }

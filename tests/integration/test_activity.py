@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from sandbox_client import activity
+from sandbox_client.api.runtime import ENDS
 
 from tests.integration.in_process import in_process_fake
-from tests.integration.programs import run_remote_sandbox
+from tests.integration.programs import DEADLINE, run_remote_sandbox
 from tests.integration.scripted import APIS
 from tests.integration.terminal import open_terminal
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from tests.integration.in_process import InProcessFake
 
 TWO_HOURS = timedelta(hours=2)
-LONG_AGO = "touch -d '3 hours ago' ~; find . -exec touch -d '3 hours ago' {} +"
+# The directory is made here, as it would change the home directory later.
+LONG_AGO = (
+    f"mkdir -p ~/{ENDS}; touch -d '3 hours ago' ~; find . -exec touch -d '3 hours ago' {{}} +"
+)
 
 
 async def sandboxes_of(in_process: InProcessFake, *names: str) -> Client:
@@ -58,6 +63,25 @@ async def test_the_commands_of_all_sandboxes_are_listed(api: str, as_deployed: b
         }
 
 
+@pytest.mark.parametrize("api", APIS)
+async def test_it_is_known_how_long_a_command_has_run_however_it_has_ended(api: str) -> None:
+    async with in_process_fake(**APIS[api]) as in_process:
+        client = await sandboxes_of(in_process, "box")
+        ended = await client.run("box", "trap '' HUP; sleep 1.1 & wait; exit 3")
+        limited = await client.run("box", "exec sleep 1000", time_limit=0.5)
+        killed = await client.run("box", "exec sleep 1000", wait=0)
+        await client.cancel("box", killed.session)
+        await client.run("box", "true", session="mine")
+
+        with anyio.fail_after(DEADLINE):
+            ran: dict[str, timedelta] = {}
+            while ran.keys() != {ended.session, limited.session, killed.session}:
+                (found,) = await client.commands()
+                ran = {each.session: each.ran for each in found.commands if each.ran is not None}
+
+        assert timedelta(seconds=1) <= ran[ended.session] < timedelta(seconds=DEADLINE)
+
+
 @pytest.mark.parametrize(
     "options", [{"as_deployed": True, "runtime_api": "1.9"}, {}], ids=["as deployed", "default"]
 )
@@ -91,8 +115,8 @@ def test_a_person_in_a_terminal_sees_what_would_be_paused_and_agrees(home: Path)
         with open_terminal(home, *words) as terminal:
             assert terminal.finish() == 0
     assert [line.split() for line in terminal.screen.splitlines()][:2] == [
-        ["SANDBOX", "SESSION", "STATE", "AGE", "COMMAND"],
-        ["my-sandbox", "-", "idle", "<", "1", "min"],
+        ["SANDBOX", "SESSION", "STATE", "AGE", "TIME", "COMMAND"],
+        ["my-sandbox", "-", "idle", "<", "1", "min", "-"],
     ]
 
     with open_terminal(home, "pause", "--idle", "0") as terminal:

@@ -16,6 +16,7 @@ from sandbox_client.output import OutputChunk
 from .message import Request, as_object, member, mismatch, optional, path_of
 from .runtime import (
     ENVIRONMENT,
+    NOTE_END,
     START_WAIT,
     CommandStatus,
     SessionRow,
@@ -26,6 +27,7 @@ from .runtime import (
     data_of,
     execute_request,
     exit_code_of,
+    note_end,
     output_request,
     shell_word,
     signal_request,
@@ -45,7 +47,7 @@ MAX_UNCUT = 40_000  # characters: a longer stream may have been truncated
 PAST_THE_END = 2**53 - 1  # bytes: an offset after any output
 _NO_INPUT = " </dev/null"
 _BASH = 'exec -a bash "$BASH" -c -- '
-_RUN = re.compile(rf"{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
+_RUN = re.compile(rf"(?:{NOTE_END})?{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
 _STATES: dict[str, CommandState] = {
     "pending": "running",
     "running": "running",
@@ -84,7 +86,7 @@ def execute(name: str, session: str, task: Task) -> Request:
     check_task(task)
     body: dict[str, object] = {
         "session_id": check_session(session),
-        "command": _line(task),
+        "command": _line(task, session),
         "env": {**ENVIRONMENT, **task.env},
         "timeout": START_WAIT,
         "max_output_length": MAX_INLINE,
@@ -188,16 +190,17 @@ def read_opened(reply: Reply, session: str) -> None:
     member(as_object(data_of(reply, session), "data"), "session_id", str)
 
 
-def _line(task: Task) -> str:
+def _line(task: Task, session: str) -> str:
     if task.is_internal:
         return task.command
+    note = note_end(session)
     # The runtime never closes the pipe of standard input: a command that reads it would hang. $BASH
     # exists even if the variables of the task change PATH.
     run = f"{_BASH}{shell_word(task)}"
     if task.payload is None:
-        return f"{run}{_NO_INPUT}"
+        return f"{note}{run}{_NO_INPUT}"
     # The group opens the input before its command removes the payload.
-    return f"{{ {run}; }} <{task.payload.input}{as_comment(task.command)}"
+    return f"{note}{{ {run}; }} <{task.payload.input}{as_comment(task.command)}"
 
 
 def _command_of(line: str) -> str:

@@ -26,6 +26,7 @@ from .runtime import (
     data_of,
     execute_request,
     exit_code_of,
+    note_end,
     output_request,
     quote,
     shell_word,
@@ -50,18 +51,20 @@ SIGKILL_DELAY = 5  # seconds between SIGTERM and SIGKILL at a time limit
 TIME_LIMIT_CODE = 213  # the exit code for a time limit, which commands hardly ever use
 # With job control (`-m`), the command has its own process group in the foreground of the terminal:
 # Ctrl-C and `kill 0` affect only this group, and a time limit ends the whole group. The shell's
-# messages about commands that were ended by a signal are not output, and go to /dev/null.
-_OWN_GROUP = "bash -mc 'exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' bash "
+# messages about commands that were ended by a signal are not output, and go to /dev/null. $0 is the
+# session, for the note of the command's end.
+_NOTE = note_end("$0")
+_OWN_GROUP = f"bash -mc '{_NOTE}exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' "
 # The watchdog reads the process group from a pipe, then waits for the limit or for the pipe to end.
 TIME_LIMITED = (
-    "bash -mc 'exec 3>&2 2>/dev/null 4> >(exec >/dev/null 3>&-; read group; read -t $2;"
+    f"bash -mc '{_NOTE}exec 3>&2 2>/dev/null 4> >(exec >/dev/null 3>&-; read group; read -t $2;"
     " [ $? -gt 128 ] && { kill -USR1 $$; kill -TERM -- -$group;"
     f" sleep {SIGKILL_DELAY}; kill -KILL -- -$group; }}); trap late=1 USR1;"
     ' bash -c "echo \\$\\$ >&4; exec bash -c -- \\"\\$1\\" 2>&3 3>&- 4>&-" bash "$1"; code=$?;'
-    f" [ $late ] && exit {TIME_LIMIT_CODE}; exit $code' bash "
+    f" [ $late ] && exit {TIME_LIMIT_CODE}; exit $code' "
 )
 _RUN = re.compile(
-    rf"(?:eval (?:-- )?(.+)|{re.escape(_OWN_GROUP)}(.+)|{re.escape(TIME_LIMITED)}(.+) \S+)"
+    rf"(?:eval (?:-- )?(.+)|{re.escape(_OWN_GROUP)}\S+ (.+)|{re.escape(TIME_LIMITED)}\S+ (.+) \S+)"
     rf"{_NO_INPUT}",
     re.DOTALL,
 )
@@ -167,7 +170,7 @@ def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
     check_task(task)
     body: dict[str, object] = {
         "id": check_session(session),
-        "command": with_mark(_line(task, mark), mark),
+        "command": with_mark(_line(task, session, mark), mark),
         "timeout": START_WAIT,
         "truncate": False,
     }
@@ -245,14 +248,14 @@ def with_mark(command: str, mark: str) -> str:
     return f": {mark}; {command}" if mark else command
 
 
-def _line(task: Task, mark: str) -> str:
+def _line(task: Task, session: str, mark: str) -> str:
     """Return the command line for a task: the session's shell runs it if it has a mark, else bash.
 
     A marked command can change the directory and the variables of the session.
     """
     if task.is_internal:
         return task.command
-    run = (_by_shell if mark else _by_bash)(task)
+    run = _by_shell(task) if mark else _by_bash(task, session)
     if task.payload is None:
         return f"{_START}{run}{_NO_INPUT}"
     # The group opens the input before its command removes the payload.
@@ -266,10 +269,10 @@ def _by_shell(task: Task) -> str:
     return f"eval {'-- ' if is_like_an_option else ''}{quote(task.command)}"
 
 
-def _by_bash(task: Task) -> str:
+def _by_bash(task: Task, session: str) -> str:
     if task.time_limit is None:
-        return f"{_OWN_GROUP}{shell_word(task)}"
-    return f"{TIME_LIMITED}{shell_word(task)} {task.time_limit:g}"
+        return f"{_OWN_GROUP}{session} {shell_word(task)}"
+    return f"{TIME_LIMITED}{session} {shell_word(task)} {task.time_limit:g}"
 
 
 def _command_of(line: str) -> str:

@@ -83,6 +83,7 @@ class _Line(NamedTuple):
     session: str
     state: Text
     age: str
+    time: str
     command: str = ""
     last_line: str = ""
 
@@ -101,7 +102,7 @@ def _table(found: Sequence[SandboxCommands], most: int, width: int | None) -> Te
             lines.append(_line_of(name, shown))
         if not each.commands:
             others.append(_line_without_commands(name, each))
-    heading = _Line("SANDBOX", "SESSION", Text("STATE"), "AGE", "COMMAND")
+    heading = _Line("SANDBOX", "SESSION", Text("STATE"), "AGE", "TIME", "COMMAND")
     return _laid_out([heading, *running, *others], width)
 
 
@@ -112,8 +113,15 @@ def _line_of(name: str, command: SandboxCommand) -> _Line:
         state = Text(f"exit {code}", "" if code == 0 else "red")
     elif command.state == "running":
         state.stylize("green")
-    age, line = format_age(command.age), one_line(command.command)
-    return _Line(name, as_word(command.session), state, age, line, command.last_line)
+    age, time, line = format_age(command.age), _format_time(command.ran), one_line(command.command)
+    return _Line(name, as_word(command.session), state, age, time, line, command.last_line)
+
+
+def _format_time(ran: timedelta | None) -> str:
+    if ran is None:
+        return "-"
+    seconds = ran.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 60 else format_age(ran)
 
 
 def _line_without_commands(name: str, found: SandboxCommands) -> _Line:
@@ -123,7 +131,7 @@ def _line_without_commands(name: str, found: SandboxCommands) -> _Line:
         state = Text("idle")
     elif found.reason:
         state = Text("unknown", OTHER_COLOUR)
-    return _Line(name, "-", state, format_age(found.row.age))
+    return _Line(name, "-", state, format_age(found.row.age), "-")
 
 
 def _laid_out(lines: Sequence[_Line], width: int | None) -> Text:
@@ -132,14 +140,14 @@ def _laid_out(lines: Sequence[_Line], width: int | None) -> Text:
     Commands are cut. If the other columns do not fit, each sandbox is on a line of its own, so that
     its name can be copied, and longer sessions are cut.
     """
-    names, sessions, states, ages = (
-        max(cell_len(str(each[column])) for each in lines) for column in range(4)
+    names, sessions, states, ages, times = (
+        max(cell_len(str(each[column])) for each in lines) for column in range(5)
     )
-    room = None if width is None else width - names - sessions - states - ages - 8
+    room = None if width is None else width - names - sessions - states - ages - times - 10
     is_below = room is not None and room < MIN_COMMAND
     is_apart = room is not None and room < -len("  ")
     if width is not None and is_apart:
-        sessions = min(sessions, max(width - states - ages - 6, MIN_COMMAND))
+        sessions = min(sessions, max(width - states - ages - times - 8, MIN_COMMAND))
 
     def text_of(line: _Line) -> Text:
         name, session, state = Text(line.sandbox), _cut(line.session, sessions), line.state.copy()
@@ -147,7 +155,8 @@ def _laid_out(lines: Sequence[_Line], width: int | None) -> Text:
             text.pad_right(columns - text.cell_len)
         command = Text("") if is_below else _cut(line.command, room)
         first = Text("") if is_apart else name
-        rest = (session, "  ", state, "  ", line.age.ljust(ages), "  ", command)
+        age, time = line.age.ljust(ages), line.time.ljust(times)
+        rest = (session, "  ", state, "  ", age, "  ", time, "  ", command)
         text = Text.assemble(first, "  ", *rest)
         text.rstrip()
         above = [Text(line.sandbox)] if is_apart else []

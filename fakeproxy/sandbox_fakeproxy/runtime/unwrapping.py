@@ -1,20 +1,22 @@
 """The command that a person gave, in a line that a client has wrapped for the shell.
 
 A client gives a command an empty standard input and, if it can, a bash of its own: with pipes by
-`exec -a bash "$BASH" -c -- WORD </dev/null`, on a terminal by `bash -mc SCRIPT bash WORD
-</dev/null`. WORD is the quoted command, and a time limit may follow it. In a terminal session of
-several commands it is `eval WORD </dev/null`, behind `--` if need be, and behind a mark by which
-the client finds the command again. A terminal's line also sets variables, once in each shell.
+`exec -a bash "$BASH" -c -- WORD </dev/null`, on a terminal by `bash -mc SCRIPT SESSION WORD
+</dev/null`. WORD is the quoted command, and a time limit may follow it. Before it, a process is
+started that notes when the command has ended. In a terminal session of several commands the line is
+`eval WORD </dev/null`, behind `--` if need be, and behind a mark by which the client finds the
+command again. A terminal's line also sets variables, once in each shell.
 """
 
 import re
 import shlex
 
-_PIPE_LINE = r'exec -a bash "\$BASH" -c -- (.+)'
+_NOTE = r"(?:\(setsid sh -c [^\n]*? 2>&1 &\); )?"
+_PIPE_LINE = _NOTE + r'exec -a bash "\$BASH" -c -- (.+)'
 _MARK = r": run-[0-9a-f]+; "
 _VARIABLES = r'\[ "\$\{REMOTE_SANDBOX-\}" \] \|\| export [^;\n]*; '
-_ALONE = r"bash -mc 'exec 3>&2 [^']+; exit \$\?' bash (.+)"
-_LIMITED = r"bash -mc 'exec 3>&2 [^']+; exit \$code' bash (.+) [0-9.e+]+"
+_ALONE = rf"bash -mc '{_NOTE}exec 3>&2 [^']+; exit \$\?' \S+ (.+)"
+_LIMITED = rf"bash -mc '{_NOTE}exec 3>&2 [^']+; exit \$code' \S+ (.+) [0-9.e+]+"
 _LINE = re.compile(
     rf"(?:{_PIPE_LINE}"
     rf"|(?:{_MARK})?(?:{_VARIABLES})?(?:eval (?:-- )?(.+)|{_ALONE}|{_LIMITED})) </dev/null",
