@@ -204,7 +204,7 @@ def test_a_reply_that_does_not_report_success_is_invalid(
 
 def test_the_note_of_an_end_is_kept_for_a_day(tmp_path: Path) -> None:
     ends = tmp_path / ENDS
-    ends.mkdir()
+    ends.mkdir(parents=True)
     for name, hours in (("command-a.5", 23), ("command-b.5", 25)):
         (ends / name).touch()
         then = time.time() - hours * 3600

@@ -510,7 +510,7 @@ async def test_a_command_with_input_removes_the_uploaded_files(
     assert result.status.exit_code == exit_code
     assert result.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
     assert result.status.command == one_line(command)
-    assert "remote-sandbox" not in left.output.text
+    assert "remote-sandbox-" not in left.output.text
 
 
 async def test_output_of_several_pages_is_read_completely(
@@ -604,7 +604,7 @@ async def test_a_key_goes_away_in_the_sandbox_if_the_agent_never_reads_it(
             await Client(Proxy(config, transport=transport)).run_agent(BOX, "fix it")
 
         # Nothing of the client runs any more that could remove it.
-        left = "ls -A ~ /dev/shm | grep -q remote-sandbox"
+        left = "ls -A ~ /dev/shm | grep -q remote-sandbox-"
         assert (await client.run(BOX, left)).exit_code == 0
         gone = await client.run(BOX, f"while {left}; do sleep 0.1; done", time_limit=20)
         assert gone.exit_code == 0

@@ -47,7 +47,7 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "CI": "1",
 }
-ENDS = ".remote-sandbox-ends"  # the directory in the home directory for what `note_end` writes
+ENDS = ".remote-sandbox/ends"  # the directory in the home directory for what `note_end` writes
 ENDS_KEPT = 24 * 60  # minutes
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PAYLOAD_END = re.compile(r'; rm -rf (?:"\$HOME"|/dev/shm)/\.remote-sandbox-')
