@@ -35,21 +35,21 @@ contract: install  ## Judge the fake by the contract, or the proxy at PROXY_URL 
 	@if [ -n "$(PROXY_URL)" ]; then exec $(BIN)/sandbox-contract run $(ARGS); \
 	  else exec $(RUN) tests.contract $(ARGS); fi
 
-test: install  ## Lint, then run the tests: about 3 minutes on two cores
-	@echo "make test: format, rules and types (half a minute), then the tests (2 to 3 minutes on two cores)"
+test: install  ## Lint, then run the tests: 5 to 10 minutes on two cores
+	@echo "make test: format, rules and types (half a minute), then the tests (5 to 10 minutes on two cores)"
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
 
-test-client: install  ## Run the client's tests: 30 seconds
+test-client: install  ## Run the client's tests: 1 to 2 minutes
 	@$(PYTEST) tests/client $(ARGS)
 
-test-fakeproxy: install  ## Run the fake proxy's tests: 90 seconds
+test-fakeproxy: install  ## Run the fake proxy's tests: 1 minute
 	@$(PYTEST) tests/fakeproxy $(ARGS)
 
 test-contract: install  ## Run the contract's tests: 1 minute
 	@$(PYTEST) tests/contract $(ARGS)
 
-test-integration: install  ## Run the tests of client and fake together: 1 minute
+test-integration: install  ## Run the tests of client and fake together: 3 minutes
 	@$(PYTEST) tests/integration $(ARGS)
 
 check: install  ## Run all that `make test` leaves out: about 20 minutes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_client.api import shell
 
 from tests.integration.in_process import in_process_fake
 from tests.integration.programs import FakeProcess, fake_process
@@ -35,6 +36,13 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProcess]:
     """A fake proxy in its own process, shared by the tests of a module."""
     with fake_process(tmp_path_factory.mktemp("fake")) as running:
         yield running
+
+
+@pytest.fixture
+def quick_sigkill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SIGKILL follow SIGTERM after 0.2 s at a time limit on a terminal."""
+    line = shell.TIME_LIMITED.replace(f"sleep {shell.SIGKILL_DELAY}", "sleep 0.2")
+    monkeypatch.setattr(shell, "TIME_LIMITED", line)
 
 
 @pytest.fixture

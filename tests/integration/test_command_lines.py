@@ -101,7 +101,7 @@ def test_a_command_on_a_terminal_has_a_bash_of_its_own(
     "command", ["sleep 60", "sleep 60 | cat", "trap 'exit 3' TERM; sleep 60 & wait"]
 )
 def test_a_time_limit_on_a_terminal_has_a_code_of_its_own(
-    command: str, shell: str, tmp_path: Path
+    command: str, shell: str, tmp_path: Path, quick_sigkill: None
 ) -> None:
     assert on_terminal(shell, command, tmp_path, limit=0.05) == ("", TIME_LIMIT_CODE)
 

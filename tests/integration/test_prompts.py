@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sandbox_client import Client, Paused, SessionBusy, SessionNotFound
 from sandbox_client.agent import agent_command_line
-from sandbox_client.api import sandboxes, shell
+from sandbox_client.api import sandboxes
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import CommandStateUnknown
 from sandbox_client.execution import cancellation, payload, remote_command
@@ -458,11 +458,8 @@ async def test_any_client_reports_that_a_time_limit_on_a_terminal_killed_a_comma
     in_process: InProcessFake,
     ada: Client,
     ada_on_a_terminal: Client,
-    monkeypatch: pytest.MonkeyPatch,
+    quick_sigkill: None,
 ) -> None:
-    line = shell.TIME_LIMITED.replace(f"sleep {shell.SIGKILL_DELAY}", "sleep 0.2")
-    monkeypatch.setattr(shell, "TIME_LIMITED", line)
-
     result = await ada_on_a_terminal.run(
         BOX, f"{trap}echo begun; sleep 60", time_limit=0.2, wait=None, on_progress=in_process.report
     )
