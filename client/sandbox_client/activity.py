@@ -19,7 +19,7 @@ from .api.accounts import parse_time
 from .api.sandboxes import WORK, State
 from .errors import SandboxError
 from .execution.remote_command import INTERNAL_PREFIX
-from .listing import Row, format_age, time_since
+from .listing import CLOCK_TOLERANCE, Row, format_age, time_since
 from .polling import periodic_progress
 from .text import as_word, join_names, last_line
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TypeVar
 
+    from .api.ends import CommandEnd
     from .api.runtime import SessionRow
     from .execution.result import Session
     from .polling import ProgressCallback
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SANDBOXES_AT_ONCE = 8
 READ_DEADLINE = 20.0  # seconds for the commands of one sandbox
 LOOK_FOR = 10.0  # of them, for the commands of its sessions
-DURATIONS_DEADLINE = 5.0  # seconds to read how long commands have run
+ENDS_DEADLINE = 5.0  # seconds to read when commands have ended
 MAX_NAMES = 3  # of sandboxes in a progress report
 MAX_COMMANDS = 10  # of a sandbox, for which the end and the last line are read
 PIPES_KEPT = timedelta(hours=1)  # after the last use of a session and the end of its command
@@ -119,24 +120,33 @@ class Activity:
                     sessions = await self.prompts.sessions(
                         row.sandbox.name, most=MAX_COMMANDS, look_for=LOOK_FOR
                     )
-                    durations = await self._durations(
-                        row.sandbox.name, [each.row for each in sessions]
-                    )
             except (SandboxError, TimeoutError) as error:
                 return SandboxCommands(row, reason=_why_unread(error))
-            listed = [_command_of(each, now, durations) for each in sessions]
+            ends = await self._ends(row.sandbox.name, [each.row for each in sessions], now)
+            listed = [_command_of(each, now, ends) for each in sessions]
             commands = [each for each in listed if each.state != "empty"]
             commands.sort(key=lambda each: each.state != "running")
             return SandboxCommands(row, tuple(commands))
 
         return await self._read_each(read, report)
 
-    async def _durations(self, name: str, rows: Sequence[SessionRow]) -> dict[str, timedelta]:
-        """Return how long the commands of sessions that run none have run, if that is known."""
-        if all(each.running or not _has_one_command(each) for each in rows):
+    async def _ends(
+        self, name: str, rows: Sequence[SessionRow], now: datetime | None
+    ) -> dict[str, CommandEnd]:
+        """Return the ends of the commands of sessions that run none, as far as they are known.
+
+        The sandbox is not trusted: ends that cannot be true are left out.
+        """
+        ended = {each.id: each for each in rows if not each.running and _has_one_command(each)}
+        if not ended or now is None:
             return {}
-        with contextlib.suppress(SandboxError), anyio.move_on_after(DURATIONS_DEADLINE):
-            return await self.prompts.durations(name)
+        with contextlib.suppress(SandboxError), anyio.move_on_after(ENDS_DEADLINE):
+            ends = await self.prompts.ends(name)
+            return {
+                session: end
+                for session, end in ends.items()
+                if session in ended and _is_possible(end, ended[session], now)
+            }
         return {}
 
     async def idle(
@@ -195,12 +205,12 @@ class Activity:
         rows = await self.prompts.rows(row.sandbox.name)
         if running := [each.id for each in rows if each.running]:
             return IdleSandbox(row, reason=_describe_running(running))
-        durations = await self._durations(row.sandbox.name, rows)
-        used = _last_use(row, rows, durations)
+        ends = await self._ends(row.sandbox.name, rows, now)
+        used = _last_use(row, rows, ends)
         if now is None or used is None:
             return IdleSandbox(row, reason="it is not known when it was last used")
         idle = max(now - used.at, timedelta())
-        if any(_has_ended_unseen(each, now) for each in rows if each.id not in durations):
+        if any(_has_ended_unseen(each, now) for each in rows if each.id not in ends):
             return IdleSandbox(row, reason="a long command has ended there within the last hour")
         last_use = f"{used.kind} {format_age(idle)} ago"
         if idle < longer_than:
@@ -268,9 +278,7 @@ class _Use(NamedTuple):
     kind: str
 
 
-def _last_use(
-    row: Row, rows: Sequence[SessionRow], durations: Mapping[str, timedelta]
-) -> _Use | None:
+def _last_use(row: Row, rows: Sequence[SessionRow], ends: Mapping[str, CommandEnd]) -> _Use | None:
     """Return the last of these: the creation of the sandbox, a use of a session, a command's end.
 
     It is None if one of the first two is unknown. The runtime forgets sessions, in a pause all of
@@ -283,10 +291,7 @@ def _last_use(
         if (at := parse_time(text)) is None:
             return None
         uses.append(_Use(at, kind))
-    for each in rows:
-        started_at, ran = parse_time(each.created_at), durations.get(each.id)
-        if started_at is not None and ran is not None:
-            uses.append(_Use(started_at + ran, "a command ended"))
+    uses += [_Use(end.at, "a command ended") for end in ends.values()]
     return max(uses)
 
 
@@ -304,13 +309,25 @@ def _has_one_command(row: SessionRow) -> bool:
     return _OWN_SESSION.fullmatch(row.id) is not None
 
 
+def _is_possible(end: CommandEnd, row: SessionRow, now: datetime) -> bool:
+    age = time_since(row.created_at, now)
+    return (
+        age is not None
+        and end.ran <= age + CLOCK_TOLERANCE
+        and -CLOCK_TOLERANCE <= now - end.at <= age + CLOCK_TOLERANCE
+    )
+
+
 def _command_of(
-    session: Session, now: datetime | None, durations: Mapping[str, timedelta]
+    session: Session, now: datetime | None, ends: Mapping[str, CommandEnd]
 ) -> SandboxCommand:
     row, last = session
     state = last.status.state if last else "running" if row.running else "ended"
     is_only = _has_one_command(row)
     age = time_since(row.created_at, now) if is_only else None
+    if age is not None:  # the clock of the sandbox may be ahead
+        age = max(age, timedelta())
+    ran = age if state == "running" else ends[row.id].ran if row.id in ends else None
     return SandboxCommand(
         session=row.id,
         state="ended" if state == "unknown" else state,
@@ -318,6 +335,6 @@ def _command_of(
         exit_code=last.status.exit_code if last else None,
         started_at=row.created_at if is_only else "",
         age=age,
-        ran=age if state == "running" else durations.get(row.id),
+        ran=ran,
         last_line=last_line(last.printed) if last else "",
     )

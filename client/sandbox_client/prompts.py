@@ -19,12 +19,12 @@ import anyio
 from sandbox_client.text import last_line, mask_keys
 
 from .api import files
-from .api.runtime import ENDS, SIGNALS, Task, check_task, read_ends
+from .api.ends import ENDS, read_ends
+from .api.runtime import SIGNALS, Task, check_task
 from .errors import (
     NOTHING_DONE,
     FileRefused,
     InvalidInput,
-    NoSuchFile,
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
@@ -35,7 +35,7 @@ from .execution import payload
 from .execution.cancellation import Cancellation
 from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
-from .execution.remote_command import FIRST_LOOK_DEADLINE, INTERNAL_PREFIX, explain_unreadable
+from .execution.remote_command import FIRST_LOOK_DEADLINE, INTERNAL_PREFIX
 from .execution.result import CommandResult, Session, result_of
 from .execution.sessions import Sessions, check_named_session, new_session
 from .execution.terminal import TerminalCommand
@@ -44,9 +44,9 @@ from .polling import DEFAULT_WAIT, Timing, backoff, ignore_progress, periodic_pr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
     from typing import Literal
 
+    from .api.ends import CommandEnd
     from .api.runtime import SessionRow, Signal
     from .execution.payload import Read
     from .execution.remote_command import RemoteCommand
@@ -213,19 +213,16 @@ class Prompts:
         """Return the sessions of a sandbox without their commands, also those of this client."""
         return [row for row, _ in await self._sessions.rows(name, internal=True)]
 
-    async def durations(self, name: str) -> dict[str, timedelta]:
-        """Return how long the commands of sessions have run that ended within the last day.
+    async def ends(self, name: str) -> dict[str, CommandEnd]:
+        """Return the ends of the commands of sessions, as far as they were noted.
 
-        A session is missing if its command ran in a shell that stays, or if its end is not known.
+        Those of a shell that stays are not, nor are those of more than a day ago.
+
+        Raises:
+            NoSuchFile: none was noted.
         """
-        try:
-            reply = await self.sandboxes.proxy.send(files.listing(name, f"{files.HOME}/{ENDS}"))
-            listing = files.read_listing(reply)
-        except NoSuchFile:  # no command has ended
-            return {}
-        except SandboxError as error:
-            raise await explain_unreadable(self.sandboxes, name, error) from None
-        return read_ends(each.name for each in listing.entries)
+        reply = await self.sandboxes.proxy.send(files.listing(name, f"{files.HOME}/{ENDS}"))
+        return read_ends(each.name for each in files.read_listing(reply).entries)
 
     async def sessions(
         self, name: str, *, most: int = MAX_SESSIONS_READ, look_for: float = math.inf

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import httpx
 from sandbox_client import Client, Config
+from sandbox_client.api.ends import note_end
 from sandbox_client.api.message import Reply
-from sandbox_client.api.runtime import note_end
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
 

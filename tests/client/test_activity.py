@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -50,6 +50,11 @@ def at(hours: float) -> str:
     """Return a time so many hours before the stubs' NOW."""
     minutes = round((24 - hours) * 60)
     return f"2026-01-03T{minutes // 60:02}:{minutes % 60:02}:00.000Z"
+
+
+def note(session: str, ran: int, hours: float) -> str:
+    """Return the note of a command that ran for `ran` seconds and ended so many hours ago."""
+    return f"{session}.{ran}.{datetime.fromisoformat(at(hours)).timestamp():.0f}"
 
 
 def shell_row(hours: float, command: str = "", used: float | None = None) -> dict[str, object]:
@@ -114,7 +119,7 @@ async def test_commands_of_a_terminal_have_their_start_and_their_end() -> None:
             view_of("a\nlast\n", "completed", 3),
             view_of("", "completed", 0),
         ],
-        LIST_FILES: listed("prompt-0a.754", "prompt-0d.1", "mine.7x", "9"),
+        LIST_FILES: listed(note("prompt-0a", 754, 2), "prompt-0b.1", "mine.7x.1", "9"),
     }
     async with client_over(RouteStub(answers)) as client:
         (found,) = await client.commands()
@@ -132,11 +137,43 @@ async def test_commands_of_a_terminal_have_their_start_and_their_end() -> None:
     assert not found.is_idle
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "prompt-0a.60.9999999999",
+        "prompt-0a.999999999.1767350000",
+        "prompt-0a.60.0",
+    ],
+)
+async def test_an_end_that_cannot_be_true_is_ignored(forged: str) -> None:
+    session = {"prompt-0a": shell_row(3)}
+    routes = {"shell": session_list(**session), EXEC: OLD, VIEW: view_of("", "completed", 0)}
+    answers = proxy_with(BOX, **routes, **ENDED) | {LIST_FILES: listed(forged)}
+
+    async with client_over(RouteStub(answers)) as client:
+        (found,) = await client.commands()
+        (idle,) = await client.idle(TWO_HOURS)
+
+    assert [each.ran for each in found.commands] == [None]
+    assert (idle.reason, idle.last_use) == ("", "a session was last used 3 h ago")
+
+
+async def test_a_sandbox_whose_clock_is_ahead_has_no_negative_times() -> None:
+    row = shell_row(0, "make") | {"created_at": "2026-01-04T00:30:00.000Z"}
+    session = session_list(**{"prompt-0a": row})
+    answers = proxy_with(BOX, shell=session) | {VIEW: view_of("", "running", command="make")}
+
+    async with client_over(RouteStub(answers)) as client:
+        (found,) = await client.commands()
+
+    assert [(each.age, each.ran) for each in found.commands] == [(timedelta(), timedelta())]
+
+
 @pytest.mark.parametrize("kind", ["missing", "broken", "silent"])
 async def test_without_a_note_of_its_end_it_is_not_known_how_long_a_command_has_run(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activity, "DURATIONS_DEADLINE", 0.05)
+    monkeypatch.setattr(activity, "ENDS_DEADLINE", 0.05)
     answers = RouteStub(
         proxy_with(BOX, shell=session_list(**{"prompt-0a": shell_row(3)}))
         | {
@@ -272,7 +309,7 @@ def test_ps_fits_the_columns_of_a_terminal(
     ]
     names = {"new": ALPHA_STARTING, "box": ALPHA_READY}
 
-    ends = {LIST_FILES: listed("prompt-0a.12")}
+    ends = {LIST_FILES: listed(note("prompt-0a", 12, 2.9))}
     terminal.run("ps", answers=proxy_with(names, shell=session_list(**rows)) | {VIEW: views} | ends)
 
     assert terminal.code == 0
@@ -447,7 +484,7 @@ async def test_a_pipe_session_that_is_still_kept_has_ended_within_the_hour() -> 
 @pytest.mark.parametrize("minutes", [20, 40])
 async def test_the_end_of_a_long_command_is_a_use(minutes: int) -> None:
     ends = {
-        LIST_FILES: listed(f"command-0a.{4 * 3600 + 1800}"),
+        LIST_FILES: listed(note("command-0a", 4 * 3600, 0.5)),
         PIPE_EXEC: piped("started 90000\n"),
     }
     closed = {"POST /proxy/box/v1/bash/sessions/files-1/close": succeeded()}

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client import OutputChunk, ProxyFailed, SessionRow
 from sandbox_client.api import pipes
+from sandbox_client.api.ends import note_end
 from sandbox_client.api.pipes import MAX_UNCUT, PipeSnapshot
 from sandbox_client.api.runtime import (
     ENVIRONMENT,
     CommandStatus,
     Payload,
     Task,
-    note_end,
     read_done,
 )
 from sandbox_client.errors import InvalidResponse

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,16 +14,14 @@ import psutil
 import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.api import pipes, shell
+from sandbox_client.api.ends import ENDS, CommandEnd, note_end, read_ends
 from sandbox_client.api.runtime import (
-    ENDS,
     Payload,
     Task,
     as_comment,
     check_task,
     command_in_comment,
-    note_end,
     read_done,
-    read_ends,
 )
 from sandbox_client.errors import InvalidResponse
 
@@ -205,7 +203,7 @@ def test_a_reply_that_does_not_report_success_is_invalid(
 def test_the_note_of_an_end_is_kept_for_a_day(tmp_path: Path) -> None:
     ends = tmp_path / ENDS
     ends.mkdir(parents=True)
-    for name, hours in (("command-a.5", 23), ("command-b.5", 25)):
+    for name, hours in (("command-a.5.1767225600", 23), ("command-b.5.1767225600", 25)):
         (ends / name).touch()
         then = time.time() - hours * 3600
         os.utime(ends / name, (then, then))
@@ -214,13 +212,18 @@ def test_the_note_of_an_end_is_kept_for_a_day(tmp_path: Path) -> None:
     noting = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path)]
     psutil.wait_procs(noting, timeout=20)
 
-    ran = read_ends(each.name for each in ends.iterdir())
-    assert ran.keys() == {"command-a", "command-c"}
-    assert ran["command-a"] == timedelta(seconds=5)
-    assert ran["command-c"] >= timedelta(seconds=1)
+    found = read_ends(each.name for each in ends.iterdir())
+    assert found.keys() == {"command-a", "command-c"}
+    assert found["command-a"] == CommandEnd(timedelta(seconds=5), datetime(2026, 1, 1, tzinfo=UTC))
+    assert found["command-c"].ran >= timedelta(seconds=1)
+    assert abs(found["command-c"].at.timestamp() - time.time()) < 3600
 
 
-def test_a_command_runs_where_its_end_cannot_be_noted(tmp_path: Path) -> None:
-    command = f"PATH=/nowhere; {note_end('command-c')}echo done"
+@pytest.mark.parametrize("setting", ["PATH=/nowhere", "HOME=", "unset HOME", "HOME=/nowhere"])
+def test_a_command_runs_where_its_end_cannot_be_noted(setting: str, tmp_path: Path) -> None:
+    command = f"{setting}; {note_end('command-c')}echo done"
 
     assert in_shell(tmp_path, command) == "done\n"
+    waiting = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path)]
+    psutil.wait_procs(waiting, timeout=20)
+    assert list(tmp_path.iterdir()) == []

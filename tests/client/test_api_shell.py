@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import ProxyFailed, SessionRow
 from sandbox_client.api import shell
+from sandbox_client.api.ends import note_end
 from sandbox_client.api.message import Reply
 from sandbox_client.api.runtime import CommandStatus, Payload, Task, quote, unquote
 from sandbox_client.api.shell import TIME_LIMIT_CODE, Snapshot
@@ -72,6 +73,21 @@ def test_the_users_command_is_read_from_the_command_line(kind: str) -> None:
     assert body == {"id": "s1", "command": line, "timeout": 0.05, "truncate": False}
     snapshot = shell.read_view(as_reply(view_of(command=line)), mark)
     assert snapshot.status.command == task.command
+
+
+def test_a_line_of_an_earlier_client_is_read() -> None:
+    """A session of a terminal lives on while the client is updated."""
+    for limit, status in (
+        (9.0, CommandStatus("timed_out", None, "a; b")),
+        (None, CommandStatus("completed", TIME_LIMIT_CODE, "a; b")),
+    ):
+        body = shell.execute("box", "s1", Task("a; b", time_limit=limit)).body or {}
+        earlier = str(body["command"]).replace(note_end("$0"), "").replace("' s1 ", "' bash ")
+        snapshot = shell.read_view(
+            as_reply(view_of("", "completed", TIME_LIMIT_CODE, command=earlier))
+        )
+        assert earlier.count("setsid") == 0
+        assert snapshot.status == status
 
 
 def test_the_time_limit_code_counts_only_for_a_command_with_a_time_limit() -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from sandbox_client import activity
-from sandbox_client.api.runtime import ENDS
+from sandbox_client import Client, Config, activity
+from sandbox_client.api.ends import ENDS
+from sandbox_fakeproxy import FakeProxyServer, SystemClock
 
 from tests.integration.in_process import in_process_fake
 from tests.integration.programs import DEADLINE, run_remote_sandbox
@@ -18,7 +19,7 @@ from tests.integration.terminal import open_terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_client import Client, SandboxCommand, SandboxCommands
+    from sandbox_client import SandboxCommand, SandboxCommands
 
     from tests.integration.in_process import InProcessFake
 
@@ -64,22 +65,31 @@ async def test_the_commands_of_all_sandboxes_are_listed(api: str, as_deployed: b
 
 
 @pytest.mark.parametrize("api", APIS)
-async def test_it_is_known_how_long_a_command_has_run_however_it_has_ended(api: str) -> None:
-    async with in_process_fake(**APIS[api]) as in_process:
-        client = await sandboxes_of(in_process, "box")
-        ended = await client.run("box", "trap '' HUP; sleep 1.1 & wait; exit 3")
-        limited = await client.run("box", "exec sleep 1000", time_limit=0.5)
-        killed = await client.run("box", "exec sleep 1000", wait=0)
-        await client.cancel("box", killed.session)
-        await client.run("box", "true", session="mine")
+async def test_it_is_known_how_long_a_command_has_run_however_it_has_ended(
+    api: str, tmp_path: Path
+) -> None:
+    options = {"clock": SystemClock, "ready_after": 0, "reconcile_delay": 0}
+    user: dict[str, Any] = {"username": "ada", "keys": [{}], "sandboxes": [{"name": "box"}]}
+    with FakeProxyServer(tmp_path, **options, **APIS[api]) as server:
+        key = server.seed({"users": [user]})["users"][0]["keys"][0]["api_key"]
+        async with Client.connect(Config(proxy_url=server.url, api_key=key)) as client:
+            ended = await client.run("box", "trap '' HUP; sleep 1.1 & wait; exit 3")
+            limited = await client.run("box", "exec sleep 1000", time_limit=0.5)
+            killed = await client.run("box", "exec sleep 1000", wait=0)
+            await client.cancel("box", killed.session)
+            await client.run("box", "true", session="mine")
+            await client.run("box", "ls -A", env={"HOME": "/sandbox"})
 
-        with anyio.fail_after(DEADLINE):
-            ran: dict[str, timedelta] = {}
-            while ran.keys() != {ended.session, limited.session, killed.session}:
-                (found,) = await client.commands()
-                ran = {each.session: each.ran for each in found.commands if each.ran is not None}
+            with anyio.fail_after(DEADLINE):
+                ran: dict[str, timedelta] = {}
+                while not ran.keys() >= {ended.session, limited.session, killed.session}:
+                    (found,) = await client.commands()
+                    ran = {each.session: each.ran for each in found.commands if each.ran}
+            listed = await client.run("box", "ls -A")
 
-        assert timedelta(seconds=1) <= ran[ended.session] < timedelta(seconds=DEADLINE)
+    assert timedelta(seconds=1) <= ran[ended.session] < timedelta(seconds=DEADLINE)
+    assert "mine" not in ran
+    assert listed.stdout == "", "a note is in the home directory of the sandbox alone"
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 from sandbox_client.output import OutputChunk
 
+from .ends import NOTE_END, can_note_end, note_end
 from .message import Request, as_object, member, mismatch, optional, path_of
 from .runtime import (
     ENVIRONMENT,
-    NOTE_END,
     START_WAIT,
     CommandStatus,
     SessionRow,
@@ -27,7 +27,6 @@ from .runtime import (
     data_of,
     execute_request,
     exit_code_of,
-    note_end,
     output_request,
     shell_word,
     signal_request,
@@ -193,7 +192,7 @@ def read_opened(reply: Reply, session: str) -> None:
 def _line(task: Task, session: str) -> str:
     if task.is_internal:
         return task.command
-    note = note_end(session)
+    note = note_end(session) if can_note_end(task.env) else ""
     # The runtime never closes the pipe of standard input: a command that reads it would hang. $BASH
     # exists even if the variables of the task change PATH.
     run = f"{_BASH}{shell_word(task)}"

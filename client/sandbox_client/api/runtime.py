@@ -6,7 +6,6 @@ import math
 import re
 import shlex
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, cast
 
 from sandbox_client.errors import InvalidInput, InvalidResponse, ProxyFailed
@@ -16,7 +15,7 @@ from .message import Request, as_object, check_text, member, mismatch, optional,
 from .sandboxes import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from .message import Reply
 
@@ -47,14 +46,10 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "CI": "1",
 }
-ENDS = ".remote-sandbox/ends"  # the directory in the home directory for what `note_end` writes
-ENDS_KEPT = 24 * 60  # minutes
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PAYLOAD_END = re.compile(r'; rm -rf (?:"\$HOME"|/dev/shm)/\.remote-sandbox-')
-NOTE_END = r"\(setsid sh -c [^\n]*? 2>&1 &\); "  # matches what `note_end` returns
 _COMMENT = "  # "
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
-_END = re.compile(rf"({_SESSION.pattern})\.([0-9]{{1,9}})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -225,24 +220,6 @@ def shell_word(task: Task) -> str:
     if task.payload is None:
         return quote(task.command)
     return quote(f"eval {task.payload.script}") if task.payload.by_eval else task.payload.script
-
-
-def note_end(session: str) -> str:
-    """Return shell code that notes in ENDS how long its shell, or what replaces it, has run.
-
-    The runtime does not report when a command has ended. A process of its own waits for the end,
-    and writes an empty file `session.SECONDS`; where it cannot run, nothing is written.
-    """
-    wait = r"[ -e /proc/self ] || exit; b=\$(date +%s); while [ -d /proc/$$ ]; do sleep 1; done"
-    tidy = f"cd && mkdir -p {ENDS} && find {ENDS} -type f -mmin +{ENDS_KEPT} -delete"
-    note = rf": >{ENDS}/{session}.\$((\$(date +%s) - b))"
-    return f'(setsid sh -c "{wait}; {tidy}; {note}" </dev/null >/dev/null 2>&1 &); '
-
-
-def read_ends(names: Iterable[str]) -> dict[str, timedelta]:
-    """Return how long the command of each session has run, from the names in ENDS."""
-    found = [_END.fullmatch(each) for each in names]
-    return {each[1]: timedelta(seconds=int(each[2])) for each in found if each is not None}
 
 
 def quote(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from sandbox_client.output import Output, OutputChunk, Part
 
+from .ends import NOTE_END, note_end
 from .message import Request, as_object, member, optional, path_of
 from .runtime import (
     ENVIRONMENT,
@@ -26,7 +27,6 @@ from .runtime import (
     data_of,
     execute_request,
     exit_code_of,
-    note_end,
     output_request,
     quote,
     shell_word,
@@ -63,11 +63,10 @@ TIME_LIMITED = (
     ' bash -c "echo \\$\\$ >&4; exec bash -c -- \\"\\$1\\" 2>&3 3>&- 4>&-" bash "$1"; code=$?;'
     f" [ $late ] && exit {TIME_LIMIT_CODE}; exit $code' "
 )
-_RUN = re.compile(
-    rf"(?:eval (?:-- )?(.+)|{re.escape(_OWN_GROUP)}\S+ (.+)|{re.escape(TIME_LIMITED)}\S+ (.+) \S+)"
-    rf"{_NO_INPUT}",
-    re.DOTALL,
-)
+# Earlier versions of the client made no note, and gave the word `bash` for the session.
+_LIMITED = rf"bash -mc '(?:{NOTE_END})?exec 3>&2 [^']*; exit \$code' \S+ "
+_ALONE = rf"bash -mc '(?:{NOTE_END})?exec 3>&2 [^']*; exit \$\?' \S+ "
+_RUN = re.compile(rf"(?:eval (?:-- )?(.+)|{_ALONE}(.+)|{_LIMITED}(.+) \S+){_NO_INPUT}", re.DOTALL)
 _KILLED = {"terminated", "hard_timeout"}
 RUNTIME_KEEPS = 9_900_000  # characters at least: the first half and the last half of them
 MAX_OVERLAP = 4_096  # characters before the position that are compared with the next snapshot
@@ -287,7 +286,7 @@ def _command_of(line: str) -> str:
 
 def _status(line: str, code: int | None, state: CommandState) -> CommandStatus:
     """Return the status of a command; a time limit is recognized by its wrapper and exit code."""
-    is_limited = line.removeprefix(_START).removeprefix("{ ").startswith(TIME_LIMITED)
+    is_limited = re.match(_LIMITED, line.removeprefix(_START).removeprefix("{ "))
     if is_limited and code == TIME_LIMIT_CODE:
         return CommandStatus("timed_out", None, _command_of(line))
     return CommandStatus(state, code, _command_of(line))

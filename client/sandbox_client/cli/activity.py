@@ -120,8 +120,8 @@ def _line_of(name: str, command: SandboxCommand) -> _Line:
 def _format_time(ran: timedelta | None) -> str:
     if ran is None:
         return "-"
-    seconds = ran.total_seconds()
-    return f"{seconds:.0f} s" if seconds < 60 else format_age(ran)
+    seconds = int(ran.total_seconds())
+    return f"{seconds} s" if seconds < 60 else format_age(ran)
 
 
 def _line_without_commands(name: str, found: SandboxCommands) -> _Line:

@@ -121,7 +121,7 @@ def _command_content(command: SandboxCommand) -> dict[str, object]:
     if command.started_at:
         content["started_at"] = command.started_at
     if command.ran is not None:
-        content["seconds"] = round(command.ran.total_seconds())
+        content["seconds"] = int(command.ran.total_seconds())
     return content if command.exit_code is None else {**content, "exit_code": command.exit_code}
 
 
