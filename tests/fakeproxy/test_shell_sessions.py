@@ -214,6 +214,20 @@ async def test_a_kill_waits_for_a_program_that_is_just_being_started(
     assert await shell.run("echo $x", id=one) == CommandResult("1\n")
 
 
+async def test_a_kill_does_not_interrupt_what_a_trap_of_the_shell_starts(
+    monkeypatch: pytest.MonkeyPatch, shell: ShellApi, home: Path
+) -> None:
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._PRESS_INTERVAL", 50)
+    one = await shell.session()
+    trap = "trap 'trap - INT; sleep 0.3; echo $? >cleaned; break' INT"
+    text = f"cd; {trap}; : >started; while :; do :; done"
+    await shell.exec(text, id=one, async_mode=True)
+    await wait_until((home / "started").exists)
+    assert (await shell.post("kill", id=one))["status"] == "terminated"
+    await wait_until((home / "cleaned").exists)
+    assert (home / "cleaned").read_text() == "0\n"
+
+
 async def test_a_command_that_ignores_control_c_is_killed_with_its_session(
     quick_kills: None, shell: ShellApi, home: Path
 ) -> None:

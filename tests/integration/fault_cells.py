@@ -199,7 +199,8 @@ class Cell:
     key: str = ""
     box: str = ""  # the sandbox's id
     repository: str = ""  # the directory on this machine
-    seconds: float = 0.0
+    seconds: float = 0.0  # until the answer, without the delays of the event loop
+    real_seconds: float = 0.0
     result: CallToolResult | None = None
     progress: list[str] = field(default_factory=list[str])
     failure: str = ""  # why there is no answer

@@ -110,7 +110,8 @@ def check(outcome: Outcome, logged: str) -> Iterator[str]:
 def check_the_call(cell: Cell, logged: str) -> Iterator[str]:
     """Yield the problems of any answer."""
     said, secret = cell.said(), cell.key.removeprefix("sk_live_")
-    if cell.seconds > DEADLINES[cell.tool] + BUSY:
+    deadline = DEADLINES[cell.tool]
+    if cell.seconds > deadline + BUSY or cell.real_seconds > 2 * deadline + BUSY:
         yield LATE
     if not cell.sent or (cell.operation and not cell.has_sent(cell.operation)):
         yield NO_FAULT

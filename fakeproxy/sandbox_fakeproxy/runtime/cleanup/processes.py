@@ -31,10 +31,16 @@ def session_has_others(leader: int) -> bool:
     return any(pid != leader for pid in _pids_with(os.getsid, leader))
 
 
-def group_has_program(group: int, shell: int) -> bool:
-    """Return whether a process group has a program: a process that is not a copy of `shell`."""
-    copies = [[], _command_line(shell)]  # a process that has ended has none
-    return any(_command_line(pid) not in copies for pid in _pids_with(os.getpgid, group))
+def copies_in_group(group: int, shell: int) -> set[int]:
+    """Return the processes of a group that have the command line of `shell`, without `shell`."""
+    own = _command_line(shell)
+    pids = _pids_with(os.getpgid, group)
+    return {pid for pid in pids if pid != shell and _command_line(pid) == own}
+
+
+def runs_other(pid: int, shell: int) -> bool:
+    """Return whether a process has not ended and has another command line than `shell`."""
+    return _command_line(pid) not in ([], _command_line(shell))
 
 
 def kill_sandboxes_in(folder: Path) -> None:

@@ -18,7 +18,7 @@ from .shell_process import ShellProcess
 
 # A kill sends Ctrl-C twice, and then kills all processes of the session. The interval gives a
 # program time to clean up. A program that is just being started is still a copy of the shell, which
-# handles Ctrl-C differently: it is sent again as soon as the program runs.
+# may lose Ctrl-C: it is sent again as soon as the copy has become a program.
 _PRESSES = 2
 _PRESS_INTERVAL = 1.5  # seconds
 _LOOK_INTERVAL = 0.05  # seconds
@@ -191,19 +191,22 @@ class Bash:
         if left == 0:
             self._process.kill()
             return
-        is_lost = self._has_begun and not self._process.interrupt()
-        self._await_end(left, asyncio.get_running_loop().time() + _PRESS_INTERVAL, is_lost=is_lost)
+        copies = self._process.interrupt() if self._has_begun else set[int]()
+        self._await_end(left, asyncio.get_running_loop().time() + _PRESS_INTERVAL, copies)
 
-    def _await_end(self, presses_left: int, until: float, *, is_lost: bool) -> None:
-        """Press Ctrl-C again at the time `until`, and before if it `is_lost` and a program runs."""
+    def _await_end(self, presses_left: int, until: float, copies: set[int]) -> None:
+        """Press Ctrl-C again at the time `until`, and before if one of `copies` runs a program.
+
+        They are processes that were copies of the shell when it was pressed.
+        """
         rest = until - asyncio.get_running_loop().time()
         if self._process is None or rest <= 0:
             self._press_ctrl_c(presses_left - 1)
             return
-        if is_lost and self._process.runs_program():
-            is_lost = not self._process.interrupt()
-        delay = min(rest, _LOOK_INTERVAL) if is_lost else rest
-        self._schedule(delay, lambda: self._await_end(presses_left, until, is_lost=is_lost))
+        if self._process.runs_program(copies):
+            copies = self._process.interrupt()
+        delay = min(rest, _LOOK_INTERVAL) if copies else rest
+        self._schedule(delay, lambda: self._await_end(presses_left, until, copies))
 
     def _schedule(self, seconds: float, callback: Callable[[], None]) -> None:
         self._stop_timer()

@@ -10,8 +10,9 @@ from typing import Protocol
 from uuid import uuid4
 
 from sandbox_fakeproxy.runtime.cleanup.processes import (
-    group_has_program,
+    copies_in_group,
     kill_session,
+    runs_other,
     session_has_others,
 )
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
@@ -90,23 +91,22 @@ class ShellProcess:
         self.terminal.reset_modes()
         self._send(f"{self._mark} {number}", setup, script)
 
-    def interrupt(self) -> bool:
+    def interrupt(self) -> set[int]:
         """Interrupt the foreground processes as Ctrl-C does, with any terminal settings.
 
-        Return whether one of them is a program: see `runs_program`.
+        Return those that are copies of the shell, which run no program yet.
         """
-        group, is_program = self.terminal.foreground_group(), self.runs_program()
+        group, copies = self.terminal.foreground_group(), set[int]()
         if group is not None:
+            if self._bash is not None:
+                copies = copies_in_group(group, self._bash)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGINT)
-        return is_program
+        return copies
 
-    def runs_program(self) -> bool:
-        """Return whether a foreground process is neither the shell nor still a copy of it."""
-        group = self.terminal.foreground_group()
-        if group is None or self._bash is None:
-            return False
-        return group_has_program(group, self._bash)
+    def runs_program(self, copies: set[int]) -> bool:
+        """Return whether one of these copies of the shell has become a program."""
+        return self._bash is not None and any(runs_other(pid, self._bash) for pid in copies)
 
     def kill(self) -> None:
         """Kill the shell and all processes of its session."""
