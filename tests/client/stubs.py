@@ -241,7 +241,8 @@ def typed(command: str, session: str) -> str:
 
 def piped_line(command: str, session: str = "s1") -> str:
     """Return the line that the pipe API gets for a command."""
-    return f'{note_end(session)}exec -a bash "$BASH" -c -- {shlex.quote(command)} </dev/null'
+    note = rf'trap "trap - INT; kill -INT \$\$" INT; {note_end(session)}trap - INT; '
+    return f'{note}exec -a bash "$BASH" -c -- {shlex.quote(command)} </dev/null'
 
 
 def typed_on(command: str) -> str:

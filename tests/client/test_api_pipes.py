@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client import OutputChunk, ProxyFailed, SessionRow
 from sandbox_client.api import pipes
-from sandbox_client.api.ends import note_end
 from sandbox_client.api.pipes import MAX_UNCUT, PipeSnapshot
 from sandbox_client.api.runtime import (
     ENVIRONMENT,
@@ -22,7 +21,14 @@ from sandbox_client.api.runtime import (
 from sandbox_client.errors import InvalidResponse
 
 from tests.client.strategies import some_examples
-from tests.client.stubs import COMMAND, as_reply, piped, piped_output, session_opened
+from tests.client.stubs import (
+    COMMAND,
+    as_reply,
+    piped,
+    piped_line,
+    piped_output,
+    session_opened,
+)
 
 if TYPE_CHECKING:
     from sandbox_client.api.message import Request
@@ -33,7 +39,7 @@ BASH = "/proxy/box/v1/bash"
 ANSWER = {"session_id": "s1", "env": ENVIRONMENT, "timeout": 0.05, "max_output_length": 50_000}
 RUNNING = CommandStatus("running", None, "make")
 
-NOTE = note_end("s1")
+NOTE = piped_line("x").partition("exec -a")[0]
 RUN = 'exec -a bash "$BASH" -c -- '
 _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "open": (

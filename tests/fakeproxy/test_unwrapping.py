@@ -11,6 +11,9 @@ EXPORT = '[ "${REMOTE_SANDBOX-}" ] || export REMOTE_SANDBOX=1 PAGER=cat TERM=dum
 PIPED = 'exec -a bash "$BASH" -c -- '
 ALONE = "bash -mc 'exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' bash "
 LIMITED = "bash -mc 'exec 3>&2 2>/dev/null; code=$?; exit $code' bash "
+NOTE = '(setsid sh -c "while [ -d /proc/$$ ]; do :; done" </dev/null >/dev/null 2>&1 &); '
+PIPED_NOTE = f'trap "trap - INT; kill -INT \\$\\$" INT; {NOTE}trap - INT; '
+NOTED = ALONE.replace("exec 3", f"{NOTE}exec 3").replace("' bash ", "' prompt-1 ")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,8 @@ LIMITED = "bash -mc 'exec 3>&2 2>/dev/null; code=$?; exit $code' bash "
         (f"{EXPORT}{ALONE}'ls | wc' </dev/null", "ls | wc"),
         (f"{ALONE}'-x y' </dev/null", "-x y"),
         (f"{EXPORT}{LIMITED}'ls -l' 1.5 </dev/null", "ls -l"),
+        (f"{PIPED_NOTE}{PIPED}'ls | wc' </dev/null", "ls | wc"),
+        (f"{EXPORT}{NOTED}'ls | wc' </dev/null", "ls | wc"),
         ("eval ls </dev/null", "ls"),
         ("eval 'ls | wc' </dev/null", "ls | wc"),
         ("eval -- '-x y' </dev/null", "-x y"),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 ENDS = ".remote-sandbox/ends"  # a directory in the home directory
 ENDS_KEPT = 24 * 60  # minutes
-NOTE_END = r"\(setsid sh -c [^\n]*? 2>&1 &\); "  # matches the result of `note_end`
+# Matches the result of `note_end`.
+NOTE_END = r"\(setsid sh -c [^\n]*? 2>&1 &\); "
 _END = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.([0-9]{1,9})\.([0-9]{1,10})")
 
 

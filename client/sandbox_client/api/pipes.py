@@ -46,7 +46,10 @@ MAX_UNCUT = 40_000  # characters: a longer stream may have been truncated
 PAST_THE_END = 2**53 - 1  # bytes: an offset after any output
 _NO_INPUT = " </dev/null"
 _BASH = 'exec -a bash "$BASH" -c -- '
-_RUN = re.compile(rf"(?:{NOTE_END})?{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
+# Without job control, a bash that waits for a program drops a SIGINT, unless it has a trap.
+_KEEP_SIGINT, _WAITED = r'trap "trap - INT; kill -INT \$\$" INT; ', "trap - INT; "
+_NOTED = rf"(?:{re.escape(_KEEP_SIGINT)}{NOTE_END}{_WAITED})?"
+_RUN = re.compile(rf"{_NOTED}{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
 _STATES: dict[str, CommandState] = {
     "pending": "running",
     "running": "running",
@@ -192,7 +195,7 @@ def read_opened(reply: Reply, session: str) -> None:
 def _line(task: Task, session: str) -> str:
     if task.is_internal:
         return task.command
-    note = note_end(session) if can_note_end(task.env) else ""
+    note = f"{_KEEP_SIGINT}{note_end(session)}{_WAITED}" if can_note_end(task.env) else ""
     # The runtime never closes the pipe of standard input: a command that reads it would hang. $BASH
     # exists even if the variables of the task change PATH.
     run = f"{_BASH}{shell_word(task)}"

@@ -12,7 +12,7 @@ import re
 import shlex
 
 _NOTE = r"(?:\(setsid sh -c [^\n]*? 2>&1 &\); )?"
-_PIPE_LINE = _NOTE + r'exec -a bash "\$BASH" -c -- (.+)'
+_PIPE_LINE = rf"(?:trap [^\n]*? INT; {_NOTE}trap - INT; )?" + r'exec -a bash "\$BASH" -c -- (.+)'
 _MARK = r": run-[0-9a-f]+; "
 _VARIABLES = r'\[ "\$\{REMOTE_SANDBOX-\}" \] \|\| export [^;\n]*; '
 _ALONE = rf"bash -mc '{_NOTE}exec 3>&2 [^']+; exit \$\?' \S+ (.+)"
