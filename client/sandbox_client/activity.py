@@ -327,7 +327,8 @@ def _command_of(
     age = time_since(row.created_at, now) if is_only else None
     if age is not None:  # the clock of the sandbox may be ahead
         age = max(age, timedelta())
-    ran = age if state == "running" else ends[row.id].ran if row.id in ends else None
+    end = ends.get(row.id)
+    ended_after = end.ran if end is not None else None
     return SandboxCommand(
         session=row.id,
         state="ended" if state == "unknown" else state,
@@ -335,6 +336,6 @@ def _command_of(
         exit_code=last.status.exit_code if last else None,
         started_at=row.created_at if is_only else "",
         age=age,
-        ran=ran,
+        ran=age if state == "running" else ended_after,
         last_line=last_line(last.printed) if last else "",
     )

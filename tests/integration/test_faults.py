@@ -300,10 +300,8 @@ class Matrix:
             started, real = self._clock.seconds(), time.monotonic()
             call = mcp.call_tool(cell.tool, cell.arguments, progress_callback=progress)
             cell.result = await answer_of(call, cell)
-            cell.seconds, cell.real_seconds = (
-                self._clock.seconds() - started,
-                time.monotonic() - real,
-            )
+            cell.seconds = self._clock.seconds() - started
+            cell.real_seconds = time.monotonic() - real
             cell.sent, cell.is_called = list(cell.sent), True  # those of the next call are not
             await self._end_the_fault(cell)
             cell.next_result = await answer_of(mcp.call_tool("list_sandboxes", {}), cell)

@@ -1,7 +1,7 @@
-"""Notes of the ends of commands, without I/O: the runtime does not report when one has ended.
+"""Notes of the ends of commands, without I/O, as the runtime does not report the end of one.
 
-With a command, a process is started in the sandbox that waits for its end and makes an empty file
-in ENDS, whose name has the session, how long the command has run, and when it has ended.
+Each command is started together with a small process in the sandbox. When the command has ended,
+this process makes an empty file in ENDS, named after the session, the duration and the end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from .runtime import SESSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -18,22 +20,22 @@ ENDS = ".remote-sandbox/ends"  # a directory in the home directory
 ENDS_KEPT = 24 * 60  # minutes
 # Matches the result of `note_end`.
 NOTE_END = r"\(setsid sh -c [^\n]*? 2>&1 &\); "
-_END = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.([0-9]{1,9})\.([0-9]{1,10})")
+_END = re.compile(rf"({SESSION.pattern})\.([0-9]{{1,9}})\.([0-9]{{1,10}})")
 
 
 @dataclass(frozen=True)
 class CommandEnd:
-    """How long a command has run, to about a second, and when it has ended."""
+    """The duration of a command, to about a second, and the time of its end."""
 
     ran: timedelta
     at: datetime
 
 
 def note_end(session: str) -> str:
-    """Return shell code that notes the end of its shell, or of what replaces it, for a session.
+    """Return shell code that starts a process to note the end of its shell, even after `exec`.
 
-    Where that cannot be done, nothing is noted, and the shell goes on all the same. The process has
-    no other directory and no stream of the command, and ends within a second of it.
+    If the process cannot run, nothing is noted, and the shell goes on. It uses neither the streams
+    nor the directory of the command, and ends about a second after it.
     """
     start = r"[ -e /proc/self ] && cd \"\${HOME:?}\" || exit; b=\$(date +%s)"
     wait = r"while [ -d /proc/$$ ]; do sleep 1 || exit; done; e=\$(date +%s)"
@@ -43,7 +45,7 @@ def note_end(session: str) -> str:
 
 
 def can_note_end(env: Mapping[str, str]) -> bool:
-    """Return whether a process with the variables of a command finds its programs and the home."""
+    """Return whether the end of a command with these variables can be noted."""
     return env.keys().isdisjoint({"HOME", "PATH"})
 
 

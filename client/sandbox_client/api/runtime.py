@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "CI": "1",
 }
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PAYLOAD_END = re.compile(r'; rm -rf (?:"\$HOME"|/dev/shm)/\.remote-sandbox-')
 _COMMENT = "  # "
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
@@ -163,7 +163,7 @@ def check_session(session: str) -> str:
     Raises:
         InvalidInput: the id is invalid.
     """
-    if _SESSION.fullmatch(session) and KEY_PREFIX not in session:
+    if SESSION.fullmatch(session) and KEY_PREFIX not in session:
         return session
     shown = repr(session[:80]) if session.isprintable() and KEY_PREFIX not in session else "it"
     raise InvalidInput(

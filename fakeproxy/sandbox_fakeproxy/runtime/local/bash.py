@@ -76,7 +76,7 @@ class Bash:
                 return
             process.run(self._number, self._setup, self._script)
         if self._end_status is not None:  # killed before there was a shell
-            self._press_ctrl_c()
+            self._press_ctrl_c(_PRESSES)
         elif command.hard_timeout is not None:
             self._schedule(command.hard_timeout, lambda: self._end_command("hard_timeout"))
 
@@ -168,7 +168,7 @@ class Bash:
         if self._early_input:
             self.write(self._early_input)
         if self._end_status is not None:
-            self._press_ctrl_c()
+            self._press_ctrl_c(_PRESSES)
 
     def _end(self, exit_code: int) -> None:
         if self._is_running:
@@ -178,26 +178,26 @@ class Bash:
     def _end_command(self, status: CommandStatus) -> None:
         if self._is_running and self._end_status is None:
             self._end_status = status
-            self._press_ctrl_c()
+            self._press_ctrl_c(_PRESSES)
 
-    def _press_ctrl_c(self, presses_left: int | None = None) -> None:
+    def _press_ctrl_c(self, presses_left: int) -> None:
         """Press Ctrl-C `presses_left` times, and then kill all processes of the session.
 
         Ctrl-C ends most commands and keeps the shell with its variables.
         """
-        left = _PRESSES if presses_left is None else presses_left
         if self._process is None:
             return
-        if left == 0:
+        if presses_left == 0:
             self._process.kill()
             return
         copies = self._process.interrupt() if self._has_begun else set[int]()
-        self._await_end(left, asyncio.get_running_loop().time() + _PRESS_INTERVAL, copies)
+        until = asyncio.get_running_loop().time() + _PRESS_INTERVAL
+        self._await_end(presses_left, until, copies)
 
     def _await_end(self, presses_left: int, until: float, copies: set[int]) -> None:
         """Press Ctrl-C again at the time `until`, and before if one of `copies` runs a program.
 
-        They are processes that were copies of the shell when it was pressed.
+        Those are the processes that were copies of the shell at the last Ctrl-C.
         """
         rest = until - asyncio.get_running_loop().time()
         if self._process is None or rest <= 0:
